@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,11 +36,20 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("creating %q: %w", path, fs.ErrExist)
 	}
-	f, err := os.OpenFile(path+Suffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, perm)
+	f, err := createPart(path+Suffix, perm)
 	if err != nil {
 		return nil, err
 	}
 	return &File{File: f, path: path}, nil
+}
+
+// createPart makes a file of its own: what an earlier attempt left is removed,
+// not reused, for it may have other permissions or another name.
+func createPart(part string, perm fs.FileMode) (*os.File, error) {
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 }
 
 // Commit flushes the file, gives it its name, which must still be free, and
@@ -87,7 +97,7 @@ func WriteNew(path string, data []byte, perm fs.FileMode) error {
 // step: a reader sees the old bytes or the new, never a mixture.
 func Replace(path string, data []byte, perm fs.FileMode) (err error) {
 	part := path + Suffix
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, perm)
+	f, err := createPart(part, perm)
 	if err != nil {
 		return err
 	}
@@ -112,10 +122,13 @@ func Replace(path string, data []byte, perm fs.FileMode) (err error) {
 func Rename(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
-		if _, serr := os.Lstat(to); serr == nil {
+		switch _, serr := os.Lstat(to); {
+		case serr == nil:
 			err = unix.EEXIST
-		} else {
+		case errors.Is(serr, fs.ErrNotExist):
 			err = unix.Rename(from, to)
+		default: // not known to be free
+			err = serr
 		}
 	}
 	if err != nil {
@@ -156,7 +169,28 @@ func Remove(path string) error {
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(path))
+	err := SyncDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) { // not even the folder
+		return nil
+	}
+	return err
+}
+
+// Clean removes what interrupted writers left in dir, files and folders whose
+// names end in Suffix, and flushes it. No writer may be at work there.
+func Clean(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), Suffix) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return SyncDir(dir)
 }
 
 // SyncDir flushes a folder's names.

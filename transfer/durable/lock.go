@@ -21,7 +21,7 @@ func (e *HeldError) Error() string {
 	if e.Holder == "" {
 		return fmt.Sprintf("%q is in use by another process", e.Dir)
 	}
-	return fmt.Sprintf("%q is in use by process %s", e.Dir, e.Holder)
+	return fmt.Sprintf("%q is in use by process %q", e.Dir, e.Holder)
 }
 
 // Lock is one process's ownership of a state folder.
