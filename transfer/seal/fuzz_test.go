@@ -1,0 +1,120 @@
+package seal
+
+import (
+	"bytes"
+	"testing"
+)
+
+// canonical fails unless what was accepted marshals to the same bytes.
+func canonical(t *testing.T, data, again []byte, err error) {
+	t.Helper()
+	if err != nil || !bytes.Equal(data, again) {
+		t.Errorf("accepted %q, which marshals to %q (%v)", data, again, err)
+	}
+}
+
+func FuzzEnvelope(f *testing.F) {
+	f.Add(recorded(f, "statement.dsse.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := parseEnvelope(data)
+		if err != nil {
+			if e != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		again, err := marshal(e)
+		canonical(t, data, again, err)
+	})
+}
+
+// Of all evidence only the recorded opens the recorded envelope.
+func FuzzEvidence(f *testing.F) {
+	envelope, ev, kiosk := recordedSeal(f)
+	f.Add(ev.Counter, ev.CounterSig, ev.Quote, ev.QuoteSig, ev.PCRs)
+	f.Fuzz(func(t *testing.T, counter, counterSig, quote, quoteSig, pcrs []byte) {
+		got := Evidence{counter, counterSig, quote, quoteSig, pcrs}
+		payload, by, err := Open(testType, envelope, got, []*Kiosk{kiosk})
+		if err != nil {
+			if payload != nil || by != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		for name, data := range ev.Files() {
+			if !bytes.Equal(got.Files()[name], data) {
+				t.Errorf("opened with another %s: %x", name, got.Files()[name])
+			}
+		}
+	})
+}
+
+// FuzzAttestation goes past the signatures, which stop FuzzEvidence.
+func FuzzAttestation(f *testing.F) {
+	f.Add(recorded(f, "counter.attest"))
+	f.Add(recorded(f, "quote.attest"))
+	f.Add(recorded(f, "quote.sig"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if a, err := parseAttestation(data); err == nil {
+			a.nv()
+			a.quote()
+		} else if a != nil {
+			t.Error("an error and a result")
+		}
+		if der, err := signatureDER(data); err != nil && der != nil {
+			t.Error("an error and a result")
+		}
+	})
+}
+
+func FuzzKiosk(f *testing.F) {
+	f.Add(recorded(f, "kiosk.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := ParseKiosk(data)
+		if err != nil {
+			if k != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		again, err := k.Marshal()
+		canonical(t, data, again, err)
+	})
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add(recorded(f, "request.json"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := ParseRequest(data)
+		if err != nil {
+			if r != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		again, err := r.Marshal()
+		canonical(t, data, again, err)
+		if k, err := r.Accept(someDay); err != nil && k != nil {
+			t.Error("an error and a result")
+		}
+	})
+}
+
+func FuzzPublicKey(f *testing.F) {
+	_, _, kiosk := recordedSeal(f)
+	key, err := kiosk.PublicKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(key.Marshal())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePublicKey(data)
+		if err != nil {
+			if p != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		canonical(t, data, p.Marshal(), nil)
+	})
+}
