@@ -1,0 +1,72 @@
+package manifest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"strings"
+)
+
+// KeySet is what a kiosk must know of its gate. The kiosk pins it when it is
+// enrolled, and every statement names its digest.
+type KeySet struct {
+	Format     string `json:"format"`     // "sekisho-keys/1"
+	Gate       string `json:"gate"`       // the gate's name
+	Encryption string `json:"encryption"` // age recipient of the gate, hybrid
+	Recovery   string `json:"recovery"`   // age recipient of the offline recovery key, hybrid
+	Receipts   string `json:"receipts"`   // key of the receipts' signatures, PKIX PEM
+	Ledger     string `json:"ledger"`     // key of the gate's checkpoints, PKIX PEM
+}
+
+const (
+	keySetFormat = "sekisho-keys/1"
+	maxKeySet    = 16 << 10
+)
+
+// Marshal gives the key set's canonical form, ending in a line feed.
+func (k *KeySet) Marshal() ([]byte, error) {
+	k.Format = keySetFormat
+	data, err := marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	return append(data, '\n'), nil
+}
+
+// ParseKeySet reads a key set. Whether its keys are good is for their packages.
+func ParseKeySet(data []byte) (*KeySet, error) {
+	if len(data) > maxKeySet {
+		return nil, malformed("a key set of %d bytes", len(data))
+	}
+	body, ended := bytes.CutSuffix(data, []byte("\n"))
+	k := new(KeySet)
+	if err := parse(body, k); err != nil {
+		return nil, err
+	}
+	if !ended {
+		return nil, malformed("a key set without its last line feed")
+	}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func (k *KeySet) check() error {
+	if k.Format != keySetFormat || !ValidName(k.Gate) || k.Receipts == "" || k.Ledger == "" ||
+		!strings.HasPrefix(k.Encryption, "age1") || !strings.HasPrefix(k.Recovery, "age1") || k.Encryption == k.Recovery {
+		return malformed("not the key set of a gate")
+	}
+	return nil
+}
+
+// Digest identifies the key set; two people compare it when a kiosk is enrolled.
+func (k *KeySet) Digest() (Hash, error) {
+	data, err := k.Marshal()
+	if err != nil {
+		return Hash{}, err
+	}
+	return sha256.Sum256(data), nil
+}
