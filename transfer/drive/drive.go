@@ -1,0 +1,262 @@
+// Package drive is the removable drive that carries bags: opened without
+// trust, written so that it is there, read back from the medium.
+//
+// A drive is a mounted folder; a watched folder is the drive of tests and of
+// the first run. Everything of Sekisho's on it is below the folder SEKISHO, and
+// every path is resolved by the kernel with openat2: no symbolic link is
+// followed, no mount is crossed, nothing leads out. A drive's identity is the
+// random id written when it is first used; serial numbers can be forged.
+//
+// It knows no bags: it lists, reads, writes and removes named objects. Errors
+// that a person can act on are the Err values below.
+package drive
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors that a person at the drive can act on.
+var (
+	// ErrNone: there is no drive at the path. Insert one.
+	ErrNone = errors.New("there is no drive")
+	// ErrGone: the drive was pulled while it was in use. Insert it again; the
+	// work goes on where it stopped.
+	ErrGone = errors.New("the drive is gone")
+	// ErrReadOnly: the drive is write-protected. Open its lock or take another.
+	ErrReadOnly = errors.New("the drive is write-protected")
+	// ErrFull: the drive has no room left. Take another.
+	ErrFull = errors.New("the drive is full")
+	// ErrReadBack: the medium returned other bytes than were written. Take
+	// another drive and tell IT about this one.
+	ErrReadBack = errors.New("the drive returned other bytes than were written")
+	// ErrTooLarge: an object is larger than it may be.
+	ErrTooLarge = errors.New("larger than it may be")
+	// ErrNotPrepared: the drive has no readable id.
+	ErrNotPrepared = errors.New("the drive has no Sekisho id")
+)
+
+// Drive is an open drive. Its methods may be called concurrently, but only one
+// Copy at a time.
+type Drive struct {
+	path string
+	root *os.File
+}
+
+// Open opens the drive mounted, or the folder, at path.
+func Open(path string) (*Drive, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%q: %w", path, ErrNone)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the drive at %q: %w", path, err)
+	}
+	return &Drive{path: path, root: os.NewFile(uintptr(fd), path)}, nil
+}
+
+// Path is where the drive was opened, for people.
+func (d *Drive) Path() string { return d.path }
+
+// Close ends the use of the drive. It flushes nothing: all writes are flushed.
+func (d *Drive) Close() error { return d.root.Close() }
+
+// Present says whether the drive that was opened is still at its path. An open
+// folder outlives its name, so a pulled drive must be asked for.
+func (d *Drive) Present() error {
+	var now, opened unix.Stat_t
+	if err := unix.Stat(d.path, &now); err != nil {
+		return fmt.Errorf("%q: %w", d.path, ErrGone)
+	}
+	if err := unix.Fstat(int(d.root.Fd()), &opened); err != nil || now.Dev != opened.Dev || now.Ino != opened.Ino {
+		return fmt.Errorf("%q: %w", d.path, ErrGone)
+	}
+	return nil
+}
+
+// Same says whether the folder at other is the drive, inside it, or around it.
+func (d *Drive) Same(other string) (bool, error) {
+	a, err := realPath(d.path)
+	if err != nil {
+		return false, err
+	}
+	b, err := realPath(other)
+	if err != nil {
+		return false, err
+	}
+	within := func(outer, inner string) bool {
+		return inner == outer || strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
+	}
+	return within(a, b) || within(b, a), nil
+}
+
+// realPath asks the kernel for the one name of a folder; a path compared as a
+// string would miss links and mounts by another name.
+func realPath(p string) (string, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+}
+
+// Free is the room left on the drive, in bytes.
+func (d *Drive) Free() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(d.root.Fd()), &st); err != nil {
+		return 0, d.explain("asking for room on", d.path, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// open resolves name below the drive and nowhere else.
+func (d *Drive) open(name string, flags int, perm uint32) (*os.File, error) {
+	how := &unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY),
+		Mode:    uint64(perm),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	for {
+		fd, err := unix.Openat2(int(d.root.Fd()), name, how)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue // a rename elsewhere on the way; the kernel asks to try again
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return os.NewFile(uintptr(fd), name), nil
+	}
+}
+
+// OpenFile opens a regular file for reading. Anything else by that name, a
+// link, a pipe, a folder, is an error; a pipe does not block it.
+func (d *Drive) OpenFile(name string) (*os.File, error) {
+	f, err := d.open(name, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, d.explain("reading", name, err)
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%q on the drive is not a file", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// ReadFile reads a whole file of at most limit bytes, once.
+func (d *Drive) ReadFile(name string, limit int64) ([]byte, error) {
+	f, err := d.OpenFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, d.explain("reading", name, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%q: %w (%d bytes)", name, ErrTooLarge, limit)
+	}
+	return data, nil
+}
+
+// Name is one name in a folder of the drive.
+type Name struct {
+	Name   string
+	Folder bool
+	File   bool // a regular file; neither means something that has no place here
+}
+
+// List returns the names in a folder, at most limit of them; more is
+// ErrTooLarge. The folder is not followed when it is a link.
+func (d *Drive) List(name string, limit int) ([]Name, error) {
+	f, err := d.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, d.explain("listing", name, err)
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(limit + 1)
+	if err != nil && err != io.EOF {
+		return nil, d.explain("listing", name, err)
+	}
+	if len(entries) > limit {
+		return nil, fmt.Errorf("%q has more than %d names: %w", name, limit, ErrTooLarge)
+	}
+	names := make([]Name, len(entries))
+	for i, e := range entries {
+		names[i] = Name{e.Name(), e.IsDir(), e.Type().IsRegular()}
+	}
+	return names, nil
+}
+
+// explain turns an error of the system into one that a person can act on.
+func (d *Drive) explain(doing, name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		err = errors.Join(ErrFull, err)
+	case errors.Is(err, unix.EROFS):
+		err = errors.Join(ErrReadOnly, err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		// A drive that its owner may not write reports it so.
+		if doing == "writing" {
+			err = errors.Join(ErrReadOnly, err)
+		}
+	case d.Present() != nil:
+		err = errors.Join(ErrGone, err)
+	}
+	return fmt.Errorf("%s %q on the drive: %w", doing, name, err)
+}
+
+const (
+	idFormat = `{"format":"sekisho-drive/1","id":"%s"}` + "\n"
+	idLength = 16 // bytes
+)
+
+// ID reads the drive's random id from the object name; ErrNotPrepared when it
+// has none, or something else is there.
+func (d *Drive) ID(name string) (string, error) {
+	data, err := d.ReadFile(name, 256)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", ErrNotPrepared
+	}
+	if err != nil {
+		return "", err
+	}
+	var id string
+	if _, err := fmt.Sscanf(string(data), `{"format":"sekisho-drive/1","id":%q}`, &id); err != nil ||
+		!bytes.Equal(data, fmt.Appendf(nil, idFormat, id)) || len(id) != 2*idLength {
+		return "", fmt.Errorf("%q is no id: %w", name, ErrNotPrepared)
+	}
+	if raw, err := hex.DecodeString(id); err != nil || hex.EncodeToString(raw) != id {
+		return "", fmt.Errorf("%q is no id: %w", name, ErrNotPrepared)
+	}
+	return id, nil
+}
+
+// Prepare gives the drive a new random id, durably, and returns it.
+func (d *Drive) Prepare(name string) (string, error) {
+	raw := make([]byte, idLength)
+	if _, err := rand.Read(raw); err != nil {
+		return "", err
+	}
+	id := hex.EncodeToString(raw)
+	if err := d.Mkdir(path.Dir(name)); err != nil {
+		return "", err
+	}
+	return id, d.Put(name, fmt.Appendf(nil, idFormat, id))
+}

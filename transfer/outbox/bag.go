@@ -1,0 +1,132 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sekisho/transfer/durable"
+	"sekisho/transfer/manifest"
+)
+
+// Bag is a complete bag and what became of it.
+type Bag struct {
+	Plan Plan `json:"plan"`
+	// Statement holds everything that is known before a drive and a counter
+	// are; a seal fills in the rest.
+	Statement manifest.Statement `json:"statement"`
+	// Held is the reason, of the closed list, why this bag waits for IT and is
+	// not to be carried; empty when it may go.
+	Held string `json:"held,omitempty"`
+
+	Written []Written `json:"-"` // the drives it was sealed for, oldest first
+	Settled bool      `json:"-"` // a receipt has accepted it
+
+	outbox *Outbox
+}
+
+// Written is one sealed copy of a bag on a drive.
+type Written struct {
+	Counter uint64    `json:"counter"`
+	Drive   string    `json:"drive"` // the drive's random id
+	Staff   string    `json:"staff,omitempty"`
+	Time    time.Time `json:"time"`
+}
+
+// Bag opens a complete bag. The error is fs.ErrNotExist when there is none, or
+// when it is still a draft.
+func (o *Outbox) Bag(id string) (*Bag, error) {
+	if !manifest.ValidID(id) {
+		return nil, fmt.Errorf("transfer %q: %w", id, fs.ErrNotExist)
+	}
+	b := &Bag{outbox: o}
+	if err := readJSON(o.path(id, "ready.json"), b); err != nil {
+		return nil, err
+	}
+	writes, err := filepath.Glob(o.path(id, "write-*.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range writes { // names are zero-padded, so Glob's order is the counter's
+		var w Written
+		if err := readJSON(path, &w); err != nil {
+			return nil, err
+		}
+		b.Written = append(b.Written, w)
+	}
+	_, err = os.Lstat(o.path(id, "receipt.dsse.json"))
+	b.Settled = err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// ID is the transfer's id.
+func (b *Bag) ID() string { return b.Statement.Transfer }
+
+// Dir is the folder with the bag's files, as they go to a drive.
+func (b *Bag) Dir() string { return b.outbox.path(b.ID(), "bag") }
+
+// Due says whether the bag waits for a drive.
+func (b *Bag) Due() bool { return b.Held == "" && len(b.Written) == 0 && !b.Settled }
+
+// AddWrite records a sealed copy; it is on disk when the call returns.
+func (b *Bag) AddWrite(w Written) error {
+	data, err := marshalJSON(w)
+	if err != nil {
+		return err
+	}
+	path := b.outbox.path(b.ID(), fmt.Sprintf("write-%020d.json", w.Counter))
+	if err := durable.WriteNew(path, data, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("recording the write: %w", err)
+	}
+	b.Written = append(b.Written, w)
+	return nil
+}
+
+// Settle keeps the receipt's envelope and frees the disk: parts, index and
+// journal go, the records and the quarantine stay. The caller has verified that
+// the receipt accepts this bag. Settling twice is no error.
+func (b *Bag) Settle(envelope []byte) error {
+	path := b.outbox.path(b.ID(), "receipt.dsse.json")
+	if err := durable.WriteNew(path, envelope, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("keeping the receipt: %w", err)
+	}
+	b.Settled = true
+	return b.free()
+}
+
+func (b *Bag) free() error {
+	return errors.Join(
+		durable.Remove(b.outbox.path(b.ID(), "bag")),
+		durable.Remove(b.outbox.path(b.ID(), "journal")))
+}
+
+// Find returns the bag whose sealed payload has that digest, nil when the
+// outbox has none.
+func (o *Outbox) Find(payload manifest.Hash) (*Bag, error) {
+	bags, err := o.Bags()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bags {
+		if b.Statement.Payload == payload {
+			return b, nil
+		}
+	}
+	return nil, nil
+}
+
+// Quarantine is where what was left out of a transfer lies, "" when nothing was.
+func (b *Bag) Quarantine() string {
+	dir := filepath.Join(b.outbox.dir, "quarantine", b.ID())
+	if files, err := filepath.Glob(filepath.Join(dir, "*"+quarantineSuffix)); err != nil || len(files) == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(dir, "/")
+}
