@@ -1,0 +1,109 @@
+package transfer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"filippo.io/age"
+
+	"sekisho/transfer/manifest"
+)
+
+// Identity opens what a bag encrypts: the gate's key or the recovery key. It
+// accepts only the header that a kiosk writes, two hybrid recipients and nothing
+// else, so that no third party was given the content unseen.
+type Identity struct{ key *age.HybridIdentity }
+
+const hybridStanza = "mlkem768x25519"
+
+// NewIdentity reads an age identity file of one hybrid key; lines that begin
+// with # are comments. The error never holds the key.
+func NewIdentity(text string) (Identity, error) {
+	var found *age.HybridIdentity
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, err := age.ParseHybridIdentity(line)
+		if err != nil || found != nil {
+			return Identity{}, errors.New("not an identity file of exactly one key that begins with AGE-SECRET-KEY-PQ-1")
+		}
+		found = key
+	}
+	if found == nil {
+		return Identity{}, errors.New("there is no key in it")
+	}
+	return Identity{found}, nil
+}
+
+// Recipient is the public half.
+func (i Identity) Recipient() string { return i.key.Recipient().String() }
+
+var errStanzas = errors.New("it is not encrypted to exactly two hybrid keys")
+
+// Unwrap implements age.Identity.
+func (i Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	if len(stanzas) != 2 || stanzas[0].Type != hybridStanza || stanzas[1].Type != hybridStanza {
+		return nil, errStanzas
+	}
+	return i.key.Unwrap(stanzas)
+}
+
+// open decrypts a file whose hash was verified. Reading to the end is what
+// proves it whole.
+func (i Identity) open(path string) (io.ReadCloser, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(bufio.NewReaderSize(f, 256<<10), i)
+	if err != nil {
+		_ = f.Close() // only read from
+		if errors.Is(err, errStanzas) {
+			return nil, refuse(Malformed, f.Name(), err)
+		}
+		return nil, refuse(Undecryptable, f.Name(), err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{decrypting{r}, f}, nil
+}
+
+// decrypting names age's errors for what they are: the hash held, so the kiosk
+// wrote it so.
+type decrypting struct{ io.Reader }
+
+func (d decrypting) Read(p []byte) (int, error) {
+	n, err := d.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = refuse(Undecryptable, "", err)
+	}
+	return n, err
+}
+
+// openIndex opens the index of the bag in dir.
+func (i Identity) openIndex(dir, transfer string) (*manifest.IndexReader, io.Closer, error) {
+	f, err := i.open(dir + "/" + manifest.Index)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := manifest.NewIndexReader(f, transfer)
+	if err != nil {
+		return nil, nil, errors.Join(malformedIn(manifest.Index, err), f.Close())
+	}
+	return x, f, nil
+}
+
+// malformedIn gives a parser's error its reason; any other is passed on.
+func malformedIn(where string, err error) error {
+	if errors.Is(err, manifest.ErrMalformed) {
+		return refuse(Malformed, where, fmt.Errorf("%w", err))
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Reason is why a transfer did not go through, or went through in an unusual
+// way: one of a closed list. It decides the exit code, the text a person reads
+// in both languages, the ledger's entry and the receipt.
+type Reason string
+
+// Of the gate: the drive or what is on it is refused.
+const (
+	NoTransfer       Reason = "NoTransfer"       // nothing sealed is on the drive
+	BadSeal          Reason = "BadSeal"          // the seal does not hold
+	UnknownKiosk     Reason = "UnknownKiosk"     // sealed by a kiosk that is not enrolled
+	WrongGate        Reason = "WrongGate"        // made for another gate's keys
+	WrongDrive       Reason = "WrongDrive"       // sealed for another drive
+	Replayed         Reason = "Replayed"         // an old seal that fills no open gap
+	Equivocation     Reason = "Equivocation"     // a second payload at one counter value
+	TooOld           Reason = "TooOld"           // sealed longer ago than the gate takes
+	StaleDefinitions Reason = "StaleDefinitions" // scanned with definitions too old
+	Malformed        Reason = "Malformed"        // a document is not in its one valid form
+	MissingPart      Reason = "MissingPart"      // an object that the seal names is missing
+	ExtraFile        Reason = "ExtraFile"        // an object that no seal names
+	Altered          Reason = "Altered"          // an object differs from what was sealed
+	Undecryptable    Reason = "Undecryptable"    // a part cannot be opened with the gate's key
+)
+
+// Of both sides: what the engines said.
+const (
+	Detected    Reason = "Detected"    // an engine detected something
+	Unscannable Reason = "Unscannable" // something could not be searched
+)
+
+// Of the kiosk: the workflow waits for IT.
+const (
+	TooManyLeftOut Reason = "TooManyLeftOut" // more files are not clean than may be left out
+)
+
+// Trouble: nothing is wrong with the data; set it right and try again.
+const (
+	SourceMissing  Reason = "SourceMissing"
+	SourceEmpty    Reason = "SourceEmpty"
+	SourceFailed   Reason = "SourceFailed"  // the source could not be read to its end
+	SourceChanged  Reason = "SourceChanged" // it changed so much that preparing must begin anew
+	EngineFailed   Reason = "EngineFailed"  // an engine gave no answer, which is never clean
+	NothingDue     Reason = "NothingDue"    // no bag waits for a drive
+	NoDrive        Reason = "NoDrive"
+	DriveGone      Reason = "DriveGone"
+	DriveFull      Reason = "DriveFull"
+	DriveProtected Reason = "DriveProtected"
+	DriveFaulty    Reason = "DriveFaulty" // it returned other bytes than were written
+	WriteFailed    Reason = "WriteFailed"
+	ReadFailed     Reason = "ReadFailed"
+	SealFailed     Reason = "SealFailed" // the TPM did not seal
+	NotEnrolled    Reason = "NotEnrolled"
+	NoSpace        Reason = "NoSpace" // spool, outbox, staging or vault is full
+	BagDamaged     Reason = "BagDamaged"
+	Busy           Reason = "Busy"    // another process owns the state
+	Stopped        Reason = "Stopped" // by a person or the system, before the end
+	Failed         Reason = "Failed"  // anything else
+)
+
+// Notices: it went through.
+const (
+	LeftOut         Reason = "LeftOut"         // sealed without some files
+	AlreadyAccepted Reason = "AlreadyAccepted" // the vault has it
+)
+
+// Reasons lists every reason once.
+var Reasons = slices.Concat(refusals, held, troubles, notices)
+
+var (
+	refusals = []Reason{NoTransfer, BadSeal, UnknownKiosk, WrongGate, WrongDrive, Replayed, Equivocation, TooOld,
+		StaleDefinitions, Malformed, MissingPart, ExtraFile, Altered, Undecryptable, Detected, Unscannable}
+	held     = []Reason{TooManyLeftOut}
+	troubles = []Reason{SourceMissing, SourceEmpty, SourceFailed, SourceChanged, EngineFailed, NothingDue, NoDrive,
+		DriveGone, DriveFull, DriveProtected, DriveFaulty, WriteFailed, ReadFailed, SealFailed, NotEnrolled, NoSpace, BagDamaged, Busy, Stopped, Failed}
+	notices = []Reason{LeftOut, AlreadyAccepted}
+)
+
+// Trouble says whether trying again can help without anyone deciding anything.
+func (r Reason) Trouble() bool { return slices.Contains(troubles, r) }
+
+// Refusal ends a flow: which reason, where, and in detail what. Its text is for
+// logs; people read the catalogue's text for the reason beside it.
+type Refusal struct {
+	Reason Reason
+	Where  string // the drive, transfer, object or folder; "" when the reason says it all
+	Err    error  // what was found; may be nil
+}
+
+func (r *Refusal) Error() string {
+	s := string(r.Reason)
+	if r.Where != "" {
+		s += ": " + r.Where
+	}
+	if r.Err != nil {
+		s += ": " + r.Err.Error()
+	}
+	return s
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func refuse(reason Reason, where string, err error) *Refusal {
+	return &Refusal{Reason: reason, Where: where, Err: err}
+}
+
+func refusef(reason Reason, where, format string, args ...any) *Refusal {
+	return refuse(reason, where, fmt.Errorf(format, args...))
+}
+
+// AsRefusal returns the refusal in err, or makes one of the reason otherwise.
+func AsRefusal(err error, otherwise Reason) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return refuse(otherwise, "", err)
+}

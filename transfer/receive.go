@@ -1,0 +1,278 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sekisho/scan"
+	"sekisho/transfer/manifest"
+	"sekisho/transfer/vault"
+)
+
+// hashParts copies and checks the parts and keeps none.
+func (d *delivery) hashParts(ctx context.Context) error {
+	for n := range d.statement.Sizes.Parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := d.takePart(n + 1); err != nil {
+			return err
+		}
+		if err := os.Remove(d.staged(manifest.PartName(n + 1))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *delivery) staged(name string) string { return filepath.Join(d.staging.Bag(), name) }
+
+func (d *delivery) takePart(n int) error {
+	return d.copy(manifest.PartName(n), d.statement.Sizes.Parts[n-1], d.parts[n-1])
+}
+
+// readIndex goes through the whole index once before any part is decrypted:
+// its form, its sums against the statement, the checksum list and the details.
+func (d *delivery) readIndex() error {
+	index, f, err := d.Identity.openIndex(d.staging.Bag(), d.id)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list, err := d.Identity.open(d.staged(manifest.FileSums))
+	if err != nil {
+		return err
+	}
+	defer list.Close()
+	counts := make(map[string]manifest.Count)
+	var folders int64
+	for {
+		e, err := index.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return malformedIn(manifest.Index, err)
+		}
+		if e.Type == manifest.Folder {
+			folders++
+			continue
+		}
+		c := counts[e.Verdict]
+		c.Files++
+		c.Bytes += e.Size
+		counts[e.Verdict] = c
+		if e.Carried() {
+			want := manifest.FileSum(e)
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(list, got); err != nil || !bytes.Equal(got, want) {
+				return refuse(Malformed, manifest.FileSums, errors.Join(errors.New("it does not follow from the index"), err))
+			}
+		}
+	}
+	if n, err := list.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		return refuse(Malformed, manifest.FileSums, errors.Join(errors.New("it goes on after the index"), err))
+	}
+	for _, c := range d.statement.Counts {
+		if got := counts[c.Verdict]; got.Files != c.Files || got.Bytes != c.Bytes {
+			return refusef(Malformed, manifest.Index, "it lists %d files that are %s, the statement %d", got.Files, c.Verdict, c.Files)
+		}
+	}
+	if folders != d.statement.Folders {
+		return refusef(Malformed, manifest.Index, "it lists %d folders, the statement %d", folders, d.statement.Folders)
+	}
+	details, err := d.Identity.open(d.staged(manifest.DetailsFile))
+	if err != nil {
+		return err
+	}
+	defer details.Close()
+	_, err = manifest.ParseDetails(details, d.id)
+	return malformedIn(manifest.DetailsFile, err)
+}
+
+// readParts takes the parts from the drive and, one behind, decrypts each after
+// its hash held, compares headers and contents with the index, and has every
+// file scanned.
+func (d *delivery) readParts(ctx context.Context) error {
+	index, f, err := d.Identity.openIndex(d.staging.Bag(), d.id)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	ready := make(chan int, 1)
+	g.Go(func() error {
+		defer close(ready)
+		for n := range d.parts {
+			if err := d.takePart(n + 1); err != nil {
+				return err
+			}
+			select {
+			case ready <- n + 1:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	c := &contents{delivery: d, ctx: ctx}
+	if d.Scanner != nil {
+		c.workers, c.ctx = errgroup.WithContext(ctx)
+		c.workers.SetLimit(max(d.Workers, 1))
+	}
+	g.Go(func() error {
+		err := unpack(index, len(d.parts), func(n int) (io.ReadCloser, error) {
+			select {
+			case m, ok := <-ready:
+				if !ok || m != n {
+					return nil, context.Canceled // the other half has the reason
+				}
+			case <-c.ctx.Done():
+				return nil, c.ctx.Err()
+			}
+			return d.part(n)
+		}, c.each)
+		if c.workers != nil {
+			// What was found says more than that the work was stopped.
+			if werr := c.workers.Wait(); werr != nil {
+				return werr
+			}
+		}
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return explain(err, Failed)
+	}
+	return nil
+}
+
+// part opens a staged part; a part that is not to be kept goes when it is closed.
+func (d *delivery) part(n int) (io.ReadCloser, error) {
+	name := d.staged(manifest.PartName(n))
+	r, err := d.Identity.open(name)
+	if err != nil || !d.VerifyOnly {
+		return r, err
+	}
+	if err := os.Remove(name); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// contents hashes and scans the files of a delivery as they come by.
+type contents struct {
+	*delivery
+	ctx     context.Context
+	workers *errgroup.Group // nil without a scanner
+	files   int64
+	bytes   int64
+}
+
+func (c *contents) each(e *manifest.Entry, content io.Reader) (sum manifest.Hash, err error) {
+	if err := c.ctx.Err(); err != nil {
+		return sum, err
+	}
+	if content != nil {
+		if c.workers == nil {
+			hash := sha256.New()
+			_, err = io.Copy(hash, content)
+			sum = manifest.Hash(hash.Sum(nil))
+		} else {
+			sum, err = c.scan(e, content)
+		}
+		if err != nil {
+			return sum, err
+		}
+		c.bytes += e.Size
+	}
+	if e.Type != manifest.Folder {
+		c.files++
+	}
+	c.Watcher.file(e)
+	var files, bytes int64
+	for _, n := range c.statement.Counts {
+		files += n.Files
+	}
+	for _, v := range []string{manifest.Clean, manifest.Exempt} {
+		bytes += c.statement.Count(v).Bytes
+	}
+	c.Watcher.progress(Progress{Phase: PhaseCheck, Transfer: c.id, Files: c.files, TotalFiles: files, Bytes: c.bytes, TotalBytes: bytes})
+	return sum, nil
+}
+
+// scan has the gate's own engines search a file. What they say must be clean,
+// or what the sealed index says was exempted.
+func (c *contents) scan(e *manifest.Entry, content io.Reader) (manifest.Hash, error) {
+	room, err := c.Spool.Reserve(c.ctx, e.Size)
+	if err != nil {
+		return manifest.Hash{}, err
+	}
+	blob, err := room.Fill(content)
+	if errors.Is(err, scan.ErrShrank) {
+		return manifest.Hash{}, refuse(Malformed, manifest.Index, err)
+	}
+	if err != nil {
+		return manifest.Hash{}, err
+	}
+	file := *e
+	c.workers.Go(func() error {
+		defer blob.Close()
+		result, err := c.Scanner.Scan(c.ctx, blob)
+		if err != nil {
+			return err
+		}
+		if result.Verdict == scan.Clean || file.Verdict == manifest.Exempt && known(result.Findings, file.Findings) {
+			return nil
+		}
+		reason := Unscannable
+		if result.Verdict == scan.Detected {
+			reason = Detected
+		}
+		f := result.Findings[0]
+		return refusef(reason, c.id, "the gate's %s says %q of a file that the kiosk sealed as %s", f.Engine, f.Name, file.Verdict)
+	})
+	return blob.SHA256(), nil
+}
+
+// known says whether each finding was sealed as exempted.
+func known(got []scan.Finding, sealed []manifest.Finding) bool {
+	return !slices.ContainsFunc(got, func(f scan.Finding) bool {
+		return !slices.ContainsFunc(sealed, func(s manifest.Finding) bool { return s.Engine == f.Engine && s.Name == f.Name })
+	})
+}
+
+// generation puts the seal beside the bag and makes the record of the acceptance.
+func (d *delivery) generation() (vault.Generation, error) {
+	st := d.statement
+	for name, data := range d.sealed {
+		f, err := d.staging.Create(filepath.Join(manifest.SealDir, name))
+		if err != nil {
+			return vault.Generation{}, err
+		}
+		_, err = f.Write(data)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return vault.Generation{}, err
+		}
+	}
+	g := vault.Generation{
+		ID: st.Transfer, Transfer: st.Transfer, Kiosk: st.Kiosk, Counter: st.Counter, Payload: st.Payload,
+		Statement: sha256.Sum256(d.text), Previous: st.Previous, Gaps: st.Gaps, Workflow: st.Workflow,
+		Files:   st.Count(manifest.Clean).Files + st.Count(manifest.Exempt).Files,
+		Bytes:   st.Count(manifest.Clean).Bytes + st.Count(manifest.Exempt).Bytes,
+		Partial: st.Partial, DataAsOf: st.DataAsOf, SoftTPM: st.SoftTPM,
+		Time: time.Now().UTC().Truncate(time.Second), Scanned: d.Scanner != nil,
+	}
+	if d.Scanner != nil {
+		g.Engines = engines(d.Scanner.Definitions())
+	}
+	return g, nil
+}

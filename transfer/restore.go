@@ -1,0 +1,286 @@
+package transfer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"sekisho/transfer/ledger"
+	"sekisho/transfer/manifest"
+	"sekisho/transfer/seal"
+	"sekisho/transfer/vault"
+)
+
+// Restoration is what files are given back with.
+type Restoration struct {
+	Vault    *vault.Vault
+	Kiosks   []*seal.Kiosk
+	Identity Identity // the gate's key or the recovery key
+	Ledger   *ledger.Log
+	Staff    string
+	Watcher  Watcher
+}
+
+// ErrNotEmpty: files are only restored into a folder that holds nothing, so that
+// nothing is ever overwritten or mixed.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
+// Restore gives the files of a generation back into dir, which must be empty or
+// absent: names, contents, times and empty folders. The seal is opened again and
+// every hash checked. When it returns nil everything is on disk; after an error
+// what lies in dir is not the whole generation. The error is a *Refusal,
+// ErrNotEmpty or the context's.
+func Restore(ctx context.Context, r Restoration, generation, dir string) (*manifest.Statement, error) {
+	st, err := r.restore(ctx, generation, dir)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if errors.Is(err, ErrNotEmpty) || errors.Is(err, vault.ErrNone) {
+		return nil, err
+	}
+	record := ledger.Record{Event: ledger.Restore, By: r.Staff, Transfer: generation, Result: "restored"}
+	if err != nil {
+		refusal := AsRefusal(explain(err, Failed), Failed)
+		record.Result, record.Reason = "trouble", string(refusal.Reason)
+		err = refusal
+	}
+	if _, lerr := r.Ledger.Append(record); lerr != nil {
+		return nil, errors.Join(err, refuse(Failed, "ledger", lerr))
+	}
+	return st, err
+}
+
+func (r *Restoration) restore(ctx context.Context, generation, dir string) (*manifest.Statement, error) {
+	g, err := r.Vault.Generation(generation)
+	if err != nil {
+		return nil, err
+	}
+	bag := r.Vault.Bag(g.ID)
+	st, err := r.open(bag)
+	if err != nil {
+		return nil, err
+	}
+	root, err := emptyFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	parts, err := checkTags(bag, st)
+	if err != nil {
+		return nil, err
+	}
+	if err := enough(dir, g.Bytes); err != nil {
+		return nil, err
+	}
+	index, f, err := r.Identity.openIndex(bag, st.Transfer)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out := &folder{root: root, ctx: ctx, watcher: r.Watcher, total: g}
+	err = unpack(index, len(parts), func(n int) (io.ReadCloser, error) {
+		name := filepath.Join(bag, manifest.PartName(n))
+		if err := checkFile(name, st.Sizes.Parts[n-1], parts[n-1]); err != nil {
+			return nil, err
+		}
+		return r.Identity.open(name)
+	}, out.each)
+	if err != nil {
+		return nil, err
+	}
+	return st, out.finish()
+}
+
+// open opens the seal of a bag in the vault.
+func (r *Restoration) open(bag string) (*manifest.Statement, error) {
+	files := make(map[string][]byte)
+	for name := range (seal.Evidence{}).Files() {
+		data, err := os.ReadFile(filepath.Join(bag, manifest.SealDir, name))
+		if err != nil {
+			return nil, refuse(MissingPart, name, err)
+		}
+		files[name] = data
+	}
+	ev, err := seal.EvidenceOf(files)
+	if err != nil {
+		return nil, refuse(BadSeal, bag, err)
+	}
+	envelope, err := os.ReadFile(filepath.Join(bag, manifest.SealDir, manifest.Envelope))
+	if err != nil {
+		return nil, refuse(MissingPart, manifest.Envelope, err)
+	}
+	text, _, err := seal.Open(manifest.StatementType, envelope, ev, r.Kiosks)
+	if errors.Is(err, seal.ErrUnknownKiosk) {
+		return nil, refuse(UnknownKiosk, bag, err)
+	}
+	if err != nil {
+		return nil, refuse(BadSeal, bag, err)
+	}
+	st, err := manifest.ParseStatement(text)
+	return st, malformedIn("statement", err)
+}
+
+// checkTags checks every tag file of a bag on disk and returns the parts' hashes.
+func checkTags(bag string, st *manifest.Statement) ([]manifest.Hash, error) {
+	list, err := checkedFile(filepath.Join(bag, manifest.TagManifest), st.Sizes.TagManifest, st.Payload)
+	if err != nil {
+		return nil, err
+	}
+	sums, err := manifest.ParseSums(list, manifest.TagFiles)
+	if err != nil {
+		return nil, malformedIn(manifest.TagManifest, err)
+	}
+	var parts []manifest.Hash
+	for i, t := range st.Sizes.Tags {
+		name := filepath.Join(bag, t.Name)
+		if t.Name != manifest.Manifest {
+			if err := checkFile(name, t.Bytes, sums[i]); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		data, err := checkedFile(name, t.Bytes, sums[i])
+		if err != nil {
+			return nil, err
+		}
+		if parts, err = manifest.ParseSums(data, manifest.PartNames(len(st.Sizes.Parts))); err != nil {
+			return nil, malformedIn(manifest.Manifest, err)
+		}
+	}
+	return parts, nil
+}
+
+func checkedFile(name string, size int64, sum manifest.Hash) ([]byte, error) {
+	if err := checkFile(name, size, sum); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(name)
+}
+
+func checkFile(name string, size int64, sum manifest.Hash) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return refuse(MissingPart, name, err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, f)
+	if err != nil {
+		return refuse(ReadFailed, name, err)
+	}
+	if n != size || manifest.Hash(hash.Sum(nil)) != sum {
+		return refusef(Altered, name, "it is not what was sealed")
+	}
+	return nil
+}
+
+// emptyFolder opens dir, making it when it is absent.
+func emptyFolder(dir string) (*os.Root, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) > 0 {
+		return nil, fmt.Errorf("%q: %w", dir, ErrNotEmpty)
+	}
+	return os.OpenRoot(dir)
+}
+
+func enough(dir string, need int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return err
+	}
+	if free := int64(st.Bavail) * st.Bsize; need > free {
+		return refusef(NoSpace, dir, "%d bytes are needed and %d are free", need, free)
+	}
+	return nil
+}
+
+// folder writes the entries of an index below a root.
+type folder struct {
+	root    *os.Root
+	ctx     context.Context
+	watcher Watcher
+	total   *vault.Generation
+	open    []manifest.Entry // folders whose times are still to be set, outermost first
+	files   int64
+	bytes   int64
+}
+
+func (f *folder) each(e *manifest.Entry, content io.Reader) (sum manifest.Hash, err error) {
+	if err := f.ctx.Err(); err != nil {
+		return sum, err
+	}
+	if err := f.leave(e.Path.Parent()); err != nil {
+		return sum, err
+	}
+	switch {
+	case e.Type == manifest.Folder:
+		f.open = append(f.open, *e)
+		return sum, f.root.Mkdir(string(e.Path), 0o755)
+	case content != nil:
+		if sum, err = f.write(e, content); err != nil {
+			return sum, err
+		}
+		f.files++
+		f.bytes += e.Size
+		f.watcher.progress(Progress{Phase: PhaseRestore, Transfer: f.total.Transfer,
+			Files: f.files, TotalFiles: f.total.Files, Bytes: f.bytes, TotalBytes: f.total.Bytes})
+	}
+	return sum, nil
+}
+
+func (f *folder) write(e *manifest.Entry, content io.Reader) (sum manifest.Hash, err error) {
+	file, err := f.root.OpenFile(string(e.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return sum, err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(file, hash), content)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return sum, err
+	}
+	return manifest.Hash(hash.Sum(nil)), f.root.Chtimes(string(e.Path), e.ModTime, e.ModTime)
+}
+
+// leave sets the times of the folders that the walk has left for good: nothing
+// is written into them any more.
+func (f *folder) leave(parent manifest.Path) error {
+	for len(f.open) > 0 {
+		last := &f.open[len(f.open)-1]
+		if last.Path == parent {
+			return nil
+		}
+		if err := f.root.Chtimes(string(last.Path), last.ModTime, last.ModTime); err != nil {
+			return err
+		}
+		f.open = f.open[:len(f.open)-1]
+	}
+	return nil
+}
+
+// finish sets the last times and puts everything on disk.
+func (f *folder) finish() error {
+	if err := f.leave(""); err != nil {
+		return err
+	}
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("flushing the restored files: %w", err)
+	}
+	return nil
+}
