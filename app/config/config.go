@@ -1,0 +1,180 @@
+// Package config is what the two programs are told in files: one typed struct
+// for each, read from strict TOML. An unknown key is an error, secrets are paths
+// and never values, and relative paths are relative to the file.
+//
+// The commented examples kiosk.example.toml and gate.example.toml, which tests
+// read, show every key with its default.
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"sekisho/scan"
+	"sekisho/transfer/manifest"
+)
+
+// The commented examples, for a set-up to begin with.
+var (
+	//go:embed kiosk.example.toml
+	KioskExample []byte
+	//go:embed gate.example.toml
+	GateExample []byte
+)
+
+// Engines says what searches files, on either side.
+type Engines struct {
+	Workers int   `toml:"workers"` // files scanned at a time; default 4
+	Clamd   Clamd `toml:"clamd"`
+	Yara    Yara  `toml:"yara"`
+}
+
+// Clamd says which ClamAV daemons to use.
+type Clamd struct {
+	Private     bool     `toml:"private"`      // start our own; else use sockets
+	Daemons     int      `toml:"daemons"`      // private: how many; default one for each processor, at most 4
+	Sockets     []string `toml:"sockets"`      // not private: unix sockets
+	Definitions []string `toml:"definitions"`  // private: files or folders of .cvd, .ndb, … beside the demonstration set
+	User        string   `toml:"user"`         // private: who runs it when we are root; default clamav
+	TimeoutSecs int      `toml:"timeout_secs"` // for one file; default 300
+}
+
+// Yara says which rules to use beside the demonstration set.
+type Yara struct {
+	Rules       []string `toml:"rules"`        // files or folders
+	TimeoutSecs int      `toml:"timeout_secs"` // for one file; default 120
+}
+
+// Limits bound memory and disk.
+type Limits struct {
+	MemoryMiB     int64  `toml:"memory_mib"`      // files held in memory at a time, all together; default 256
+	MemoryFileMiB int64  `toml:"memory_file_mib"` // a larger file goes to the encrypted spool; default 64
+	Spool         string `toml:"spool"`           // folder of the spool; default: below state
+}
+
+// read reads the file into v and refuses what v does not know.
+func read(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(v)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		row, col := strict.Errors[0].Position()
+		return fmt.Errorf("%s:%d:%d: unknown key %q", path, row, col, dotted(strict.Errors[0].Key()))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		row, col := decode.Position()
+		return fmt.Errorf("%s:%d:%d: %w", path, row, col, decode)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func dotted(key toml.Key) string {
+	s := ""
+	for i, k := range key {
+		if i > 0 {
+			s += "."
+		}
+		s += k
+	}
+	return s
+}
+
+// at makes paths relative to the configuration file absolute.
+type at string
+
+func (dir at) fix(paths ...*string) {
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(string(dir), *p)
+		}
+	}
+}
+
+func (dir at) fixAll(paths []string) {
+	for i := range paths {
+		dir.fix(&paths[i])
+	}
+}
+
+func (e *Engines) fix(dir at) {
+	dir.fixAll(e.Clamd.Sockets)
+	dir.fixAll(e.Clamd.Definitions)
+	dir.fixAll(e.Yara.Rules)
+	e.Workers = orDefault(e.Workers, 4)
+	e.Clamd.TimeoutSecs = orDefault(e.Clamd.TimeoutSecs, 300)
+	e.Yara.TimeoutSecs = orDefault(e.Yara.TimeoutSecs, 120)
+}
+
+func (e *Engines) check() error {
+	switch {
+	case e.Workers < 1 || e.Workers > 64:
+		return fmt.Errorf("engines.workers = %d is not between 1 and 64", e.Workers)
+	case e.Clamd.Private == (len(e.Clamd.Sockets) > 0):
+		return errors.New("engines.clamd: set either private = true or sockets")
+	case e.Clamd.TimeoutSecs < 1 || e.Yara.TimeoutSecs < 1:
+		return errors.New("engines: timeout_secs is less than 1")
+	}
+	return nil
+}
+
+// Scan gives the engines' settings in the scanner's own terms.
+func (e *Engines) Scan() scan.Config {
+	return scan.Config{
+		Workers: e.Workers,
+		Clamd: scan.ClamdConfig{Private: e.Clamd.Private, Daemons: e.Clamd.Daemons, Sockets: e.Clamd.Sockets,
+			Definitions: e.Clamd.Definitions, User: e.Clamd.User, ScanTimeout: time.Duration(e.Clamd.TimeoutSecs) * time.Second},
+		Yara: scan.YaraConfig{Rules: e.Yara.Rules, Timeout: time.Duration(e.Yara.TimeoutSecs) * time.Second},
+	}
+}
+
+func (l *Limits) fix(dir at, state string) {
+	if l.Spool == "" {
+		l.Spool = filepath.Join(state, "spool")
+	}
+	dir.fix(&l.Spool)
+	l.MemoryMiB = orDefault(l.MemoryMiB, 256)
+	l.MemoryFileMiB = orDefault(l.MemoryFileMiB, 64)
+}
+
+func (l *Limits) check() error {
+	if l.MemoryFileMiB < 1 || l.MemoryMiB < 2*l.MemoryFileMiB {
+		return errors.New("limits: memory_mib must be at least twice memory_file_mib")
+	}
+	return nil
+}
+
+// Spooling gives the limits in the spool's own terms.
+func (l *Limits) Spooling() scan.SpoolOptions {
+	return scan.SpoolOptions{Dir: l.Spool, Memory: l.MemoryMiB << 20, Largest: l.MemoryFileMiB << 20}
+}
+
+func orDefault[T int | int64](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// digest identifies settings by their content.
+func digest(v any) (manifest.Hash, error) {
+	data, err := json.Marshal(v)
+	return sha256.Sum256(data), err
+}

@@ -1,0 +1,64 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"sekisho/transfer/manifest"
+)
+
+// Gate is the gate's configuration.
+type Gate struct {
+	Name         string  `toml:"gate"`  // letters, digits, - and _
+	State        string  `toml:"state"` // folder of keys, enrolments and ledger
+	Vault        string  `toml:"vault"` // folder of the generations
+	Scan         *bool   `toml:"scan"`  // search every file before it is kept; default true
+	Engines      Engines `toml:"engines"`
+	Limits       Limits  `toml:"limits"`
+	MaxAgeDays   int     `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
+	MaxDefsDays  int     `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
+	SoftwareTPMs bool    `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
+}
+
+// ReadGate reads and checks a gate's configuration.
+func ReadGate(path string) (*Gate, error) {
+	c := new(Gate)
+	if err := read(path, c); err != nil {
+		return nil, err
+	}
+	dir := at(filepath.Dir(path))
+	dir.fix(&c.State, &c.Vault)
+	c.Engines.fix(dir)
+	c.Limits.fix(dir, c.State)
+	c.MaxDefsDays = orDefault(c.MaxDefsDays, 30)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Gate) check() error {
+	switch {
+	case !manifest.ValidName(c.Name):
+		return fmt.Errorf("gate = %q: letters, digits, - and _, at most 32", c.Name)
+	case c.State == "" || c.Vault == "":
+		return errors.New("state or vault is missing")
+	case c.MaxAgeDays < 0 || c.MaxDefsDays < 1:
+		return errors.New("max_age_days or max_definitions_days is out of range")
+	}
+	if !c.Scans() {
+		return c.Limits.check()
+	}
+	return errors.Join(c.Engines.check(), c.Limits.check())
+}
+
+// Scans says whether the gate searches every file itself.
+func (c *Gate) Scans() bool { return c.Scan == nil || *c.Scan }
+
+// MaxAge is the age from which on a seal is refused, 0 for none.
+func (c *Gate) MaxAge() time.Duration { return time.Duration(c.MaxAgeDays) * 24 * time.Hour }
+
+// DefinitionsAge is how old a kiosk's definitions may be when it seals.
+func (c *Gate) DefinitionsAge() time.Duration { return time.Duration(c.MaxDefsDays) * 24 * time.Hour }

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sekisho/scan"
+	"sekisho/transfer"
+	"sekisho/transfer/manifest"
+)
+
+// Kiosk is the kiosk's configuration.
+type Kiosk struct {
+	Name      string     `toml:"kiosk"` // as enrolled; lower-case letters, digits and -
+	State     string     `toml:"state"` // folder of everything the kiosk keeps
+	TPM       TPM        `toml:"tpm"`
+	Engines   Engines    `toml:"engines"`
+	HoldDays  int        `toml:"definitions_hold_days"` // older definitions hold; default 30
+	Limits    Limits     `toml:"limits"`
+	PartMiB   int64      `toml:"part_mib"` // plaintext of a part; default 512
+	Workflows []Workflow `toml:"workflow"`
+}
+
+// TPM says which TPM seals.
+type TPM struct {
+	Kind   string `toml:"kind"`   // "software" or "device"
+	Device string `toml:"device"` // for "device"; default /dev/tpmrm0
+}
+
+// Workflow is a source and its policy.
+type Workflow struct {
+	Name   string `toml:"name"`
+	Number int    `toml:"number"` // its number in statements
+	Source string `toml:"source"` // a folder
+	scan.Policy
+}
+
+// ReadKiosk reads and checks a kiosk's configuration.
+func ReadKiosk(path string) (*Kiosk, error) {
+	c := new(Kiosk)
+	if err := read(path, c); err != nil {
+		return nil, err
+	}
+	dir := at(filepath.Dir(path))
+	dir.fix(&c.State)
+	c.Engines.fix(dir)
+	c.Limits.fix(dir, c.State)
+	c.HoldDays = orDefault(c.HoldDays, 30)
+	c.PartMiB = orDefault(c.PartMiB, 512)
+	if c.TPM.Kind == "device" && c.TPM.Device == "" {
+		c.TPM.Device = "/dev/tpmrm0"
+	}
+	for i := range c.Workflows {
+		dir.fix(&c.Workflows[i].Source)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c *Kiosk) check() error {
+	switch {
+	case !manifest.ValidName(c.Name) || strings.ToLower(c.Name) != c.Name || strings.Contains(c.Name, "_"):
+		return fmt.Errorf("kiosk = %q: lower-case letters, digits and -, at most 32", c.Name)
+	case c.State == "":
+		return errors.New("state is missing")
+	case c.TPM.Kind != "software" && c.TPM.Kind != "device":
+		return fmt.Errorf(`tpm.kind = %q: want "software" or "device"`, c.TPM.Kind)
+	case c.HoldDays < 1:
+		return errors.New("definitions_hold_days is less than 1")
+	case c.PartMiB < 1 || c.PartMiB > 3900:
+		return fmt.Errorf("part_mib = %d is not between 1 and 3900", c.PartMiB)
+	case len(c.Workflows) == 0:
+		return errors.New("there is no [[workflow]]")
+	}
+	if err := errors.Join(c.Engines.check(), c.Limits.check()); err != nil {
+		return err
+	}
+	names, numbers := make(map[string]bool), make(map[int]bool)
+	for _, w := range c.Workflows {
+		if !manifest.ValidName(w.Name) || names[w.Name] || w.Number < 1 || numbers[w.Number] {
+			return fmt.Errorf("workflow %q, number %d: each needs a name and a number from 1 of its own", w.Name, w.Number)
+		}
+		names[w.Name], numbers[w.Number] = true, true
+		if err := w.Policy.Validate(); err != nil {
+			return fmt.Errorf("workflow %q: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+// HoldAge is the age of definitions from which on workflows are held.
+func (c *Kiosk) HoldAge() time.Duration { return time.Duration(c.HoldDays) * 24 * time.Hour }
+
+// Workflow returns the workflow of that name, or the first for "".
+func (c *Kiosk) Workflow(name string) (*Workflow, error) {
+	for i := range c.Workflows {
+		if name == "" || c.Workflows[i].Name == name {
+			return &c.Workflows[i], nil
+		}
+	}
+	return nil, fmt.Errorf("there is no workflow %q in the configuration", name)
+}
+
+// Transfer gives the workflow in the flow's own terms.
+func (w *Workflow) Transfer() (transfer.Workflow, error) {
+	d, err := digest(w.Policy)
+	return transfer.Workflow{Name: w.Name, Number: w.Number, Source: w.Source, Policy: w.Policy, Digest: d}, err
+}

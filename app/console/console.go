@@ -1,0 +1,161 @@
+// Package console is how a command speaks: to a person at a terminal, to a log
+// without one, or to a program in JSON Lines.
+//
+// Results go to standard output, everything on the way there to standard error,
+// so that with -json standard output holds nothing but the lines of the
+// contract: one for each file, one for each result.
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"sekisho/transfer"
+	"sekisho/transfer/manifest"
+	"sekisho/transfer/source"
+)
+
+// Console writes for one command. Its methods may be called concurrently.
+type Console struct {
+	Out  io.Writer
+	Err  io.Writer
+	JSON bool
+	Lang string // "en" or "ja"
+
+	mu       sync.Mutex
+	progress progress
+	terminal bool
+}
+
+// New makes a console; lang is a language tag or a value of LANG.
+func New(out, err io.Writer, lang string) *Console {
+	c := &Console{Out: out, Err: err, Lang: "en"}
+	if strings.HasPrefix(lang, "ja") {
+		c.Lang = "ja"
+	}
+	if f, ok := err.(*os.File); ok {
+		c.terminal = term.IsTerminal(int(f.Fd()))
+	}
+	return c
+}
+
+// Language is what the environment asks for.
+func Language() string {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// Say writes a line for a person. With -json it goes to standard error.
+func (c *Console) Say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	w := c.Out
+	if c.JSON {
+		w = c.Err
+	}
+	fmt.Fprintf(w, format+"\n", args...)
+}
+
+// Note writes a line of how it goes to standard error.
+func (c *Console) Note(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	fmt.Fprintf(c.Err, format+"\n", args...)
+}
+
+// Print writes one line of JSON to standard output.
+func (c *Console) Print(v any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	enc := json.NewEncoder(c.Out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // standard output is gone: nobody is left to tell
+}
+
+type fileLine struct {
+	File     string             `json:"file"`
+	Verdict  string             `json:"verdict"`
+	Findings []manifest.Finding `json:"findings"`
+}
+
+// File reports a file: with -json every one, otherwise those left out.
+func (c *Console) File(f transfer.File) {
+	if c.JSON {
+		findings := f.Findings
+		if findings == nil {
+			findings = []manifest.Finding{}
+		}
+		c.Print(fileLine{Name(f.Path), f.Verdict, findings})
+		return
+	}
+	if f.Verdict == manifest.Clean {
+		return
+	}
+	var what []string
+	for _, x := range f.Findings {
+		what = append(what, x.Engine+" "+x.Name)
+	}
+	c.Note("  %s: %s (%s)", source.Quote(string(f.Path)), f.Verdict, strings.Join(what, ", "))
+}
+
+// Name is a path as JSON can hold it: as it is, or quoted when it is not UTF-8.
+func Name(p manifest.Path) string {
+	if utf8.ValidString(string(p)) {
+		return string(p)
+	}
+	return source.Quote(string(p))
+}
+
+type resultLine struct {
+	Result   string          `json:"result"`
+	Reason   transfer.Reason `json:"reason,omitempty"`
+	Transfer string          `json:"transfer,omitempty"`
+}
+
+// Results of a command, as -json prints them.
+const (
+	Sealed   = "sealed"
+	Partial  = "partial"
+	Held     = "held"
+	Accepted = "accepted"
+	Refused  = "refused"
+	Trouble  = "trouble"
+)
+
+// Result ends a transfer. With a reason, a person is told what happened and
+// what to do; detail is what was found, for IT.
+func (c *Console) Result(result string, reason transfer.Reason, id string, detail error) {
+	if c.JSON {
+		c.Print(resultLine{result, reason, id})
+	}
+	if reason == "" {
+		return
+	}
+	t := TextOf(reason, c.Lang)
+	w := c.Err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	fmt.Fprintf(w, "%s\n  %s\n", t.What, t.Do)
+	ref := string(reason)
+	if id != "" {
+		ref += " " + id
+	}
+	if detail != nil {
+		ref += ": " + strings.TrimPrefix(detail.Error(), string(reason)+": ")
+	}
+	fmt.Fprintf(w, "  [%s]\n", ref)
+}

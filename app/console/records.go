@@ -1,0 +1,76 @@
+package console
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sekisho/transfer/ledger"
+	"sekisho/transfer/manifest"
+)
+
+// Records lists a ledger: for a person a line each, with -json the records as
+// they are kept.
+func (c *Console) Records(dir string) error {
+	return ledger.List(dir, 0, func(r ledger.Record) error {
+		if c.JSON {
+			data, err := r.Marshal()
+			if err == nil {
+				_, err = c.Out.Write(data)
+			}
+			return err
+		}
+		words := []string{string(r.Event), r.Transfer, r.Result, r.Reason}
+		if r.By != "" {
+			words = append(words, "by "+r.By)
+		}
+		c.Say("%6d  %s  %s", r.Number, r.Time.Local().Format("2006-01-02 15:04:05"),
+			strings.Join(strings.Fields(strings.Join(words, " ")), " "))
+		return nil
+	})
+}
+
+type verifiedLine struct {
+	Records int64  `json:"records"`
+	Root    string `json:"root,omitempty"`
+	Fault   string `json:"fault,omitempty"`
+	First   *int64 `json:"first,omitempty"` // record concerned
+	Detail  string `json:"detail,omitempty"`
+}
+
+// ErrRecords: the records are not what was signed.
+var ErrRecords = errors.New("the data transfer records do not hold")
+
+// Verified reports what checking a ledger found. A fault ends the command as
+// refused: someone has to look.
+func (c *Console) Verified(r *ledger.Report, err error) error {
+	if err == nil {
+		if c.JSON {
+			c.Print(verifiedLine{Records: r.Head.Size, Root: r.Head.Root.String()})
+		}
+		c.Say("%d records, all as they were signed; root %s", r.Head.Size, r.Head.Root)
+		return nil
+	}
+	var fault *ledger.Fault
+	if c.JSON {
+		l := verifiedLine{Fault: "incomplete", Detail: err.Error()}
+		if errors.As(err, &fault) {
+			l.Fault, l.First = string(fault.What), &fault.First
+		}
+		c.Print(l)
+	}
+	c.Note("%v", err)
+	c.Note("  Keep a copy of the folder as it is and tell IT security.")
+	return Said(fmt.Errorf("%w: %w", ErrRecords, err))
+}
+
+// Grouped writes the first 128 bits of a digest for two people to compare.
+func Grouped(h manifest.Hash) string {
+	digits := strings.ToUpper(hex.EncodeToString(h[:16]))
+	var groups []string
+	for i := 0; i < len(digits); i += 4 {
+		groups = append(groups, digits[i:i+4])
+	}
+	return strings.Join(groups, "-")
+}

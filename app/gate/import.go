@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sekisho/app/console"
+	"sekisho/transfer"
+	"sekisho/transfer/drive"
+)
+
+func runImport(ctx context.Context, c *console.Console, args []string) error {
+	return takeIn(ctx, c, args, "import", "Verify every sealed transfer on the drive step by step, scan it, and keep it as a generation. A receipt goes onto the drive.", false)
+}
+
+func runVerify(ctx context.Context, c *console.Console, args []string) error {
+	return takeIn(ctx, c, args, "verify", "Check the drive as import does, but keep nothing and write nothing.", true)
+}
+
+func takeIn(ctx context.Context, c *console.Console, args []string, name, short string, verifyOnly bool) (err error) {
+	f := console.NewFlags("gate", name, "-config FILE [-json] DRIVE", short)
+	noScan := false
+	if verifyOnly {
+		f.BoolVar(&noScan, "no-scan", false, "check seal and content without scanning")
+	}
+	rest, err := f.Parse(c, args, 1)
+	if err != nil {
+		return err
+	}
+	m, err := openMachine(c, f.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	in, err := m.inbound(ctx, rest[0], noScan)
+	if err != nil {
+		return err
+	}
+	in.VerifyOnly = verifyOnly
+	outcomes, err := transfer.Import(ctx, *in)
+	var worst error
+	for i := range outcomes {
+		worst = console.Worse(worst, m.outcome(&outcomes[i], verifyOnly))
+	}
+	return console.Worse(worst, err)
+}
+
+// inbound gathers what a drive is taken in with.
+func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*transfer.Inbound, error) {
+	d, err := drive.Open(path)
+	if err != nil {
+		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Where: fmt.Sprintf("%q", path), Err: err}
+	}
+	m.closers = append(m.closers, d.Close)
+	in := &transfer.Inbound{
+		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path("ledger"), Log: m.log, Workers: m.Engines.Workers,
+		MaxAge: m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
+		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File},
+	}
+	if in.Keys, err = m.keySet(); err != nil {
+		return nil, err
+	}
+	if in.Identity, err = m.identity(""); err != nil {
+		return nil, err
+	}
+	if in.Receipts, err = m.key(receiptsKey); err != nil {
+		return nil, err
+	}
+	if in.Kiosks, err = m.kiosks(); err != nil {
+		return nil, err
+	}
+	if len(in.Kiosks) == 0 {
+		m.console.Note("no kiosk is enrolled yet")
+	}
+	if !noScan {
+		in.Scanner, in.Spool, err = m.scanner(ctx)
+	}
+	return in, err
+}
+
+// outcome reports what became of one transfer.
+func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
+	c := m.console
+	if o.Refusal != nil {
+		result := console.Refused
+		if o.Reason.Trouble() {
+			result = console.Trouble
+		}
+		c.Result(result, o.Reason, o.Transfer, o.Refusal)
+		return console.Said(o.Refusal)
+	}
+	c.Result(console.Accepted, o.Reason, o.Transfer, nil)
+	st := o.Statement
+	word := "accepted as generation " + o.Generation
+	if verifyOnly {
+		word = "verified; nothing was kept"
+	}
+	c.Say("transfer   %s: %s", o.Transfer, word)
+	c.Say("  kiosk      %s, counter %d, data as of %s", st.Kiosk, st.Counter, st.DataAsOf.Local().Format("2006-01-02 15:04"))
+	for _, n := range st.Counts {
+		if n.Files > 0 {
+			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+		}
+	}
+	var notes []string
+	if st.Partial {
+		notes = append(notes, "files were left out at the kiosk")
+	}
+	if st.SoftTPM {
+		notes = append(notes, "sealed by a software TPM (demonstration)")
+	}
+	if st.Demonstration() {
+		notes = append(notes, "scanned with demonstration signatures")
+	}
+	if len(o.Gaps) > 0 {
+		notes = append(notes, fmt.Sprintf("%d earlier seals have not arrived yet", len(o.Gaps)))
+	}
+	if len(notes) > 0 {
+		c.Say("  note       %s", strings.Join(notes, "; "))
+	}
+	if o.NoReceipt != nil {
+		c.Note("the receipt could not be written to the drive; import it again when it can be: %v", o.NoReceipt)
+	} else if !verifyOnly {
+		c.Say("  receipt    on the drive, for the kiosk")
+	}
+	return nil
+}

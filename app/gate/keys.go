@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"filippo.io/age"
+
+	"sekisho/app/config"
+	"sekisho/app/console"
+	"sekisho/transfer/durable"
+	"sekisho/transfer/manifest"
+	"sekisho/transfer/seal"
+)
+
+// runKeysCreate makes the gate's keys once. It never replaces one: what an old
+// key encrypted would be lost.
+func runKeysCreate(_ context.Context, c *console.Console, args []string) (err error) {
+	f := console.NewFlags("gate", "keys create", "-config FILE -recovery FILE [-keys FILE]",
+		"Make the gate's keys. The recovery key is written to a file of its own: print it, put it into two envelopes, and delete the file.")
+	recovery := f.String("recovery", "", "write the recovery key to this new `file`")
+	public := f.String("keys", "", "write the public key set, for kiosks, to this new `file` too")
+	if _, err := f.Parse(c, args, 0); err != nil {
+		return err
+	}
+	if *recovery == "" {
+		return console.Usagef("-recovery FILE is missing")
+	}
+	cfg, err := config.ReadGate(f.Config)
+	if err != nil {
+		return &console.UsageError{Err: err}
+	}
+	m := &machine{Gate: cfg, console: c}
+	if err := durable.Mkdir(m.State, 0o700); err != nil {
+		return err
+	}
+	lock, err := durable.Acquire(m.State)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if _, err := os.Lstat(m.path(keysFile)); err == nil {
+		return console.Usagef("this gate has keys already: %q", m.path(keysFile))
+	}
+	keys := &manifest.KeySet{Gate: m.Name}
+	if keys.Encryption, err = createIdentity(m.path(identityFile), "the gate's key"); err != nil {
+		return err
+	}
+	if keys.Recovery, err = createIdentity(*recovery, "recovery key of gate "+m.Name); err != nil {
+		return err
+	}
+	if keys.Receipts, err = createKey(m.path(receiptsKey)); err != nil {
+		return err
+	}
+	if keys.Ledger, err = createKey(m.path(ledgerKey)); err != nil {
+		return err
+	}
+	data, err := keys.Marshal()
+	if err != nil {
+		return err
+	}
+	if *public != "" {
+		if err := durable.WriteNew(*public, data, 0o644); err != nil {
+			return err
+		}
+	}
+	// The key set comes last: it says that the others are complete.
+	if err := durable.WriteNew(m.path(keysFile), data, 0o644); err != nil {
+		return err
+	}
+	c.Say("the recovery key is in %s: print it for two envelopes, then delete the file", *recovery)
+	return showKeys(c, keys)
+}
+
+// createIdentity makes a hybrid age key in a new file and returns its recipient.
+func createIdentity(path, comment string) (string, error) {
+	id, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("# %s\n%s\n", comment, id)
+	if err := durable.WriteNew(path, []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("writing a key: %w", err)
+	}
+	return id.Recipient().String(), nil
+}
+
+func createKey(path string) (string, error) {
+	key, err := seal.CreatePrivateKey(path)
+	if err != nil {
+		return "", fmt.Errorf("writing a key: %w", err)
+	}
+	return string(key.Public().Marshal()), nil
+}
+
+func runKeysShow(_ context.Context, c *console.Console, args []string) error {
+	f := console.NewFlags("gate", "keys show", "-config FILE", "Show the digest of the key set, for comparison with a kiosk.")
+	if _, err := f.Parse(c, args, 0); err != nil {
+		return err
+	}
+	cfg, err := config.ReadGate(f.Config)
+	if err != nil {
+		return &console.UsageError{Err: err}
+	}
+	keys, err := (&machine{Gate: cfg}).keySet()
+	if err != nil {
+		return err
+	}
+	return showKeys(c, keys)
+}
+
+func showKeys(c *console.Console, keys *manifest.KeySet) error {
+	digest, err := keys.Digest()
+	if err != nil {
+		return err
+	}
+	c.Say("gate %s; the digest of its keys is", keys.Gate)
+	c.Say("  %s", console.Grouped(digest))
+	return nil
+}

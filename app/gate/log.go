@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"sekisho/app/config"
+	"sekisho/app/console"
+	"sekisho/transfer/ledger"
+	"sekisho/transfer/seal"
+	"sekisho/transfer/vault"
+)
+
+func runLogList(_ context.Context, c *console.Console, args []string) error {
+	f := console.NewFlags("gate", "log list", "-config FILE [-json]", "List the data transfer records, oldest first.")
+	if _, err := f.Parse(c, args, 0); err != nil {
+		return err
+	}
+	cfg, err := config.ReadGate(f.Config)
+	if err != nil {
+		return &console.UsageError{Err: err}
+	}
+	return c.Records(filepath.Join(cfg.State, "ledger"))
+}
+
+// runLogVerify checks the ledger against its signed checkpoints and against the
+// vault, in which every generation must have its record.
+func runLogVerify(_ context.Context, c *console.Console, args []string) error {
+	f := console.NewFlags("gate", "log verify", "-config FILE [-json]", "Check that no data transfer record was changed or removed.")
+	if _, err := f.Parse(c, args, 0); err != nil {
+		return err
+	}
+	cfg, err := config.ReadGate(f.Config)
+	if err != nil {
+		return &console.UsageError{Err: err}
+	}
+	keys, err := (&machine{Gate: cfg}).keySet()
+	if err != nil {
+		return err
+	}
+	key, err := seal.ParsePublicKey([]byte(keys.Ledger))
+	if err != nil {
+		return fmt.Errorf("the ledger's key: %w", err)
+	}
+	dir := filepath.Join(cfg.State, "ledger")
+	report, err := ledger.Verify(dir, origin(cfg.Name), key.ECDSA())
+	if err == nil {
+		err = complete(cfg, dir)
+	}
+	return c.Verified(report, err)
+}
+
+// complete compares the records with the vault: rolling all files of the ledger
+// back together leaves it consistent, but behind the vault.
+func complete(cfg *config.Gate, dir string) error {
+	v, err := vault.Open(cfg.Vault)
+	if err != nil {
+		return err
+	}
+	all, err := v.Generations()
+	if err != nil {
+		return err
+	}
+	accepted := make(map[string]bool)
+	if err := ledger.List(dir, 0, func(r ledger.Record) error {
+		if r.Event == ledger.Import {
+			accepted[r.Transfer+" "+r.Facts["payload"]] = true
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range all {
+		if !accepted[g.Transfer+" "+g.Payload.String()] {
+			errs = append(errs, fmt.Errorf("the records lack the acceptance of generation %s", g.ID))
+		}
+	}
+	return errors.Join(errs...)
+}

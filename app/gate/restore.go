@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"sekisho/app/console"
+	"sekisho/transfer"
+	"sekisho/transfer/manifest"
+	"sekisho/transfer/vault"
+)
+
+func runRestore(ctx context.Context, c *console.Console, args []string) (err error) {
+	f := console.NewFlags("gate", "restore", "-config FILE [-key RECOVERY] [-staff N] [-json] GENERATION FOLDER",
+		"Give the files of a generation back into an empty folder, with every hash checked. GENERATION may be \"latest\".")
+	key := f.String("key", "", "open it with the recovery key in this `file` instead of the gate's key")
+	staff := f.String("staff", "", "opaque `number` of the person at work, for the records")
+	rest, err := f.Parse(c, args, 2)
+	if err != nil {
+		return err
+	}
+	if *staff != "" && !manifest.ValidName(*staff) {
+		return console.Usagef("-staff %q: letters, digits, - and _, at most 32", *staff)
+	}
+	m, err := openMachine(c, f.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	r := transfer.Restoration{Vault: m.vault, Ledger: m.ledger, Staff: *staff, Watcher: transfer.Watcher{Progress: c.Progress}}
+	if r.Identity, err = m.identity(*key); err != nil {
+		return err
+	}
+	if r.Kiosks, err = m.kiosks(); err != nil {
+		return err
+	}
+	generation, err := m.generation(rest[0])
+	if err != nil {
+		return err
+	}
+	st, err := transfer.Restore(ctx, r, generation, rest[1])
+	if errors.Is(err, transfer.ErrNotEmpty) || errors.Is(err, vault.ErrNone) {
+		return &console.UsageError{Err: err}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			c.Note("what lies in %q is not the whole generation", rest[1])
+		}
+		return err
+	}
+	files := st.Count(manifest.Clean).Files + st.Count(manifest.Exempt).Files
+	c.Result(console.Accepted, "", generation, nil)
+	c.Say("restored %d files of %s into %s", files, generation, rest[1])
+	c.Say("  data as of %s", st.DataAsOf.Local().Format("2006-01-02 15:04"))
+	if st.Partial {
+		c.Say("  note       files were left out of this transfer at the kiosk; its index lists them")
+	}
+	return nil
+}
+
+// generation resolves "latest".
+func (m *machine) generation(name string) (string, error) {
+	if name != "latest" {
+		return name, nil
+	}
+	all, err := m.vault.Generations()
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return "", console.Usagef("the vault is empty")
+	}
+	return all[len(all)-1].ID, nil
+}

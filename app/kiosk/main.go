@@ -1,0 +1,50 @@
+// Kiosk is the program on the clinical side: it prepares the day's export into
+// bags and writes them, sealed, to the drive that is carried to the gate.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"sekisho/app/console"
+	"sekisho/scan"
+)
+
+// Version is set by the build.
+var version = "devel"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "scan-worker" {
+		os.Exit(scan.WorkerMain())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+var commands = []console.Command{
+	{Name: "prepare", Short: "read, scan and pack a source into the outbox", Run: runPrepare},
+	{Name: "write", Short: "write the bags that are due to a drive and seal them", Run: runWrite},
+	{Name: "send", Short: "prepare and write in one", Run: runSend},
+	{Name: "outbox", Short: "list what waits for a drive or a receipt", Run: runOutbox},
+	{Name: "log list", Short: "list the data transfer records", Run: runLogList},
+	{Name: "log verify", Short: "check that no record was changed or removed", Run: runLogVerify},
+	{Name: "enrol request", Short: "make the file that asks a gate to enrol this kiosk", Run: runEnrolRequest},
+	{Name: "enrol trust", Short: "trust the gate whose keys are in a file", Run: runEnrolTrust},
+	{Name: "version", Short: "say which version this is", Run: runVersion},
+}
+
+// run carries one command out and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c := console.New(stdout, stderr, console.Language())
+	err := console.Run(ctx, c, "kiosk", commands, args)
+	return console.Exit(c, "kiosk", err)
+}
+
+func runVersion(_ context.Context, c *console.Console, _ []string) error {
+	c.Say("sekisho kiosk %s", version)
+	return nil
+}

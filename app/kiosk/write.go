@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"sekisho/app/console"
+	"sekisho/transfer"
+	"sekisho/transfer/drive"
+	"sekisho/transfer/outbox"
+)
+
+func runWrite(ctx context.Context, c *console.Console, args []string) (err error) {
+	var drivePath, staff, again string
+	f := console.NewFlags("kiosk", "write", "-config FILE -drive FOLDER [-transfer ID] [-staff N] [-json]",
+		"Write the bags that are due to the drive, read them back, and seal them.")
+	f.StringVar(&drivePath, "drive", "", "the drive, as a mounted `folder`")
+	f.StringVar(&again, "transfer", "", "write this transfer, also when it was written before: its drive was lost")
+	staffFlag(f, &staff)
+	if _, err := f.Parse(c, args, 0); err != nil {
+		return err
+	}
+	if drivePath == "" {
+		return console.Usagef("-drive FOLDER is missing")
+	}
+	if err := checkStaff(staff); err != nil {
+		return err
+	}
+	m, err := openMachine(c, f.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	d, err := m.drive(drivePath, staff, true)
+	if err != nil {
+		return err
+	}
+	if again != "" {
+		bag, err := m.outbox.Bag(again)
+		if err != nil || bag.Settled {
+			return console.Usagef("the outbox holds no transfer %q to write; kiosk outbox lists them", again)
+		}
+		return m.write(ctx, d, staff, []*outbox.Bag{bag})
+	}
+	due, err := m.due()
+	if err != nil {
+		return err
+	}
+	if len(due) == 0 {
+		return &transfer.Refusal{Reason: transfer.NothingDue}
+	}
+	return m.write(ctx, d, staff, due)
+}
+
+func (m *machine) due() ([]*outbox.Bag, error) {
+	all, err := m.outbox.Bags()
+	if err != nil {
+		return nil, err
+	}
+	var due []*outbox.Bag
+	for _, b := range all {
+		if b.Due() {
+			due = append(due, b)
+		}
+	}
+	return due, nil
+}
+
+// write writes bags, and with them every other bag that is due, oldest first:
+// what was left behind last night goes tonight.
+func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags []*outbox.Bag) error {
+	due, err := m.due()
+	if err != nil {
+		return err
+	}
+	for _, b := range bags {
+		if !contains(due, b.ID()) {
+			due = append(due, b)
+		}
+	}
+	key, err := m.signer(ctx)
+	if err != nil {
+		return err
+	}
+	var worst error
+	for _, b := range due {
+		err := transfer.Write(ctx, transfer.Writing{Outbox: m.outbox, Drive: d, Signer: key, Software: "sekisho kiosk " + version,
+			Ledger: m.ledger, Staff: staff, Watcher: transfer.Watcher{Progress: m.console.Progress}}, b)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			report(m.console, b, err)
+			return console.Said(err) // the next bag would meet the same drive
+		}
+		summary(m.console, b)
+		worst = console.Worse(worst, partial(b))
+	}
+	return worst
+}
+
+func contains(bags []*outbox.Bag, id string) bool {
+	for _, b := range bags {
+		if b.ID() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// summary reports a bag that is ready or sealed.
+func summary(c *console.Console, b *outbox.Bag) {
+	st := &b.Statement
+	result, reason := console.Sealed, transfer.Reason("")
+	if st.Partial {
+		result, reason = console.Partial, transfer.LeftOut
+	}
+	c.Result(result, reason, b.ID(), nil)
+	c.Say("transfer   %s", b.ID())
+	for _, n := range st.Counts {
+		if n.Files > 0 {
+			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+		}
+	}
+	var size int64
+	for _, p := range st.Sizes.Parts {
+		size += p
+	}
+	c.Say("  parts      %d, %s encrypted", len(st.Sizes.Parts), console.Bytes(size))
+	if q := b.Quarantine(); q != "" {
+		c.Say("  left out   kept encrypted in %s", q)
+	}
+	if len(b.Written) == 0 {
+		c.Say("  ready in the outbox: %s", b.Dir())
+		return
+	}
+	last := b.Written[len(b.Written)-1]
+	c.Say("  sealed     counter %d, drive %.8s", last.Counter, last.Drive)
+}
+
+// report tells of a workflow or bag that did not go through.
+func report(c *console.Console, b *outbox.Bag, err error) {
+	r := transfer.AsRefusal(err, transfer.Failed)
+	id := ""
+	if b != nil {
+		id = b.ID()
+	}
+	result := console.Held
+	if r.Reason.Trouble() {
+		result = console.Trouble
+	}
+	c.Result(result, r.Reason, id, r)
+	if b != nil && b.Held != "" {
+		c.Say("transfer   %s is held; do not carry it", id)
+		for _, n := range b.Statement.Counts {
+			if n.Files > 0 {
+				c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+			}
+		}
+		if q := b.Quarantine(); q != "" {
+			c.Say("  not clean  kept encrypted in %s", q)
+		}
+	}
+}
+
+func partial(b *outbox.Bag) error {
+	if b.Statement.Partial {
+		return console.ErrPartial
+	}
+	return nil
+}
