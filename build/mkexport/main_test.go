@@ -27,8 +27,8 @@ func mk(t *testing.T, want int, args ...string) (stdout, stderr string) {
 
 // Hospitals for tests of what happens from night to night.
 func init() {
-	profiles["ward"] = profile{ssmix: 300, dicom: 3, scans: 2, bundles: 20, dump: 400e3}
-	profiles["storage"] = profile{ssmix: 2000}
+	profiles["ward"] = profile{ssmix: 200, dicom: 2, scans: 2, bundles: 20, dump: 400e3}
+	profiles["storage"] = profile{ssmix: 1000}
 }
 
 // hospital returns a folder with a night of a profile.
