@@ -12,7 +12,7 @@ import (
 func engines(sets []scan.Definitions) []manifest.Engine {
 	list := make([]manifest.Engine, len(sets))
 	for i, d := range sets {
-		list[i] = manifest.Engine{Name: d.Engine, Version: d.Version, Definitions: manifest.Hash(d.Digest),
+		list[i] = manifest.Engine{Name: d.Engine, Version: manifest.Text(d.Version, manifest.MaxText), Definitions: manifest.Hash(d.Digest),
 			Newest: manifest.Timestamp(d.Newest), Demonstration: d.Demonstration}
 	}
 	return list
@@ -23,7 +23,7 @@ func listing(sets []scan.Definitions) []manifest.DefinitionFile {
 	list := make([]manifest.DefinitionFile, 0)
 	for _, d := range sets {
 		for _, f := range d.Files {
-			list = append(list, manifest.DefinitionFile{Engine: d.Engine, Name: f.Name, Size: f.Size,
+			list = append(list, manifest.DefinitionFile{Engine: d.Engine, Name: manifest.Text(f.Name, manifest.MaxText), Size: f.Size,
 				SHA256: manifest.Hash(f.SHA256), Time: manifest.Timestamp(f.Time)})
 		}
 	}

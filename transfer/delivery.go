@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -38,7 +39,7 @@ func (d *delivery) openSeal() error {
 	dir := path.Join(d.folder, manifest.SealDir)
 	names, err := d.list(dir, maxNames)
 	if err != nil {
-		return err
+		return unavailable(dir, err)
 	}
 	want := append(slices.Sorted(maps.Keys(seal.Evidence{}.Files())), manifest.Envelope)
 	if err := exactly(dir, names, nil, want); err != nil {
@@ -55,7 +56,7 @@ func (d *delivery) openSeal() error {
 			return refuse(BadSeal, path.Join(d.id, manifest.SealDir, name), err)
 		}
 		if err != nil {
-			return err
+			return unavailable(name, err)
 		}
 		d.sealed[name] = data
 	}
@@ -80,26 +81,27 @@ func (d *delivery) openSeal() error {
 	if err != nil {
 		return refuse(Malformed, "statement", err)
 	}
-	d.text, d.statement = text, st
-	return d.checkStatement(by)
+	return d.checkStatement(text, st, by)
 }
 
 // checkStatement holds the statement against what the seal proved, where the
-// drive says it is, and what the gate takes.
-func (d *delivery) checkStatement(by *seal.Opened) error {
-	st := d.statement
+// drive says it is, and what the gate takes. Once it is known to be of this
+// folder and for this gate, a refusal gets a receipt: d.statement is set.
+func (d *delivery) checkStatement(text []byte, st *manifest.Statement, by *seal.Opened) error {
 	keys, err := d.Keys.Digest()
 	if err != nil {
 		return err
 	}
+	if err := sealedBy(st, by); err != nil {
+		return err
+	}
 	switch {
-	case st.Kiosk != by.Kiosk.Name || st.Counter != by.Counter || st.SoftTPM != by.Software:
-		return refusef(BadSeal, d.id, "the statement is of kiosk %q at counter %d, the seal of %q at %d", st.Kiosk, st.Counter, by.Kiosk.Name, by.Counter)
 	case st.Transfer != d.id:
 		return refusef(Malformed, d.id, "the folder of transfer %s has another name", st.Transfer)
 	case st.GateKeys != keys:
 		return refusef(WrongGate, d.id, "it was made for the key set %s, this gate has %s", st.GateKeys, keys)
 	}
+	d.text, d.statement = text, st
 	id, err := d.Drive.ID(manifest.DriveFile)
 	if errors.Is(err, drive.ErrNotPrepared) || err == nil && id != st.Drive {
 		return refusef(WrongDrive, d.id, "it was sealed for drive %s, this one is %q", st.Drive, id)
@@ -114,6 +116,14 @@ func (d *delivery) checkStatement(by *seal.Opened) error {
 		if age := st.Time.Sub(e.Newest); d.DefinitionsAge > 0 && !e.Demonstration && age > d.DefinitionsAge {
 			return refusef(StaleDefinitions, d.id, "the definitions of %s were %d days old", e.Name, int(age.Hours()/24))
 		}
+	}
+	return nil
+}
+
+// sealedBy says whether the statement claims what its seal proved.
+func sealedBy(st *manifest.Statement, by *seal.Opened) error {
+	if st.Kiosk != by.Kiosk.Name || st.Counter != by.Counter || st.SoftTPM != by.Software {
+		return refusef(BadSeal, st.Transfer, "the statement is of kiosk %q at counter %d, the seal of %q at %d", st.Kiosk, st.Counter, by.Kiosk.Name, by.Counter)
 	}
 	return nil
 }
@@ -135,18 +145,19 @@ func (d *delivery) checkHistory() (*vault.Generation, error) {
 		}
 	}
 	first := last
+	var known, unused *vault.Generation
 	for i := range all {
 		g := &all[i]
 		if g.Kiosk != st.Kiosk {
 			continue
 		}
 		switch {
-		case g.Counter == st.Counter && g.Payload != st.Payload:
-			return nil, refusef(Equivocation, d.id, "the vault has generation %s with another content at counter %d", g.ID, g.Counter)
 		case g.Payload == st.Payload:
-			return g, nil
+			known = g
+		case g.Counter == st.Counter: // an alarm, whatever else is true
+			return nil, refusef(Equivocation, d.id, "the vault has generation %s with another content at counter %d", g.ID, g.Counter)
 		case slices.Contains(g.Gaps, st.Counter):
-			return nil, refusef(Replayed, d.id, "generation %s explains counter %d as unused", g.ID, st.Counter)
+			unused = g
 		}
 		taken[g.Counter] = true
 		for _, c := range g.Gaps {
@@ -154,7 +165,12 @@ func (d *delivery) checkHistory() (*vault.Generation, error) {
 		}
 		last = max(last, g.Counter)
 	}
-	if st.Counter <= first {
+	switch {
+	case known != nil:
+		return known, nil
+	case unused != nil:
+		return nil, refusef(Replayed, d.id, "generation %s explains counter %d as unused", unused.ID, st.Counter)
+	case st.Counter <= first:
 		return nil, refusef(Replayed, d.id, "its counter %d is before the enrolment's %d", st.Counter, first)
 	}
 	for _, c := range st.Gaps {
@@ -173,7 +189,7 @@ func (d *delivery) checkHistory() (*vault.Generation, error) {
 func (d *delivery) stage() error {
 	names, err := d.list(d.folder, maxNames)
 	if err != nil {
-		return err
+		return unavailable(d.folder, err)
 	}
 	tags := append(slices.Clone(manifest.TagFiles), manifest.TagManifest)
 	if err := exactly(d.folder, names, []string{manifest.Data, manifest.SealDir}, tags); err != nil {
@@ -185,7 +201,7 @@ func (d *delivery) stage() error {
 	}
 	data := path.Join(d.folder, manifest.Data)
 	if names, err = d.list(data, len(parts)+maxNames); err != nil {
-		return err
+		return unavailable(data, err)
 	}
 	if err := exactly(data, names, nil, parts); err != nil {
 		return err
@@ -265,7 +281,7 @@ func (d *delivery) read(name string, size int64, sum manifest.Hash) ([]byte, err
 		return nil, refuse(Altered, name, err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, unavailable(name, err)
 	}
 	if int64(len(data)) != size || sha256.Sum256(data) != sum {
 		return nil, refusef(Altered, name, "it is not what was sealed")
@@ -283,7 +299,7 @@ func (d *delivery) read(name string, size int64, sum manifest.Hash) ([]byte, err
 func (d *delivery) copy(name string, size int64, sum manifest.Hash) error {
 	src, err := d.Drive.OpenFile(path.Join(d.folder, name))
 	if err != nil {
-		return err
+		return unavailable(name, err)
 	}
 	defer src.Close()
 	f, err := d.staging.Create(name)
@@ -291,7 +307,7 @@ func (d *delivery) copy(name string, size int64, sum manifest.Hash) error {
 		return err
 	}
 	hash := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(f, hash), struct{ io.Reader }{io.LimitReader(src, size+1)}, make([]byte, 1<<20))
+	n, err := io.CopyBuffer(io.MultiWriter(f, hash), io.LimitReader(src, size+1), make([]byte, 1<<20))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("receiving %s: %w", name, err)
 	}
@@ -299,6 +315,20 @@ func (d *delivery) copy(name string, size int64, sum manifest.Hash) error {
 		return refusef(Altered, name, "it is not what was sealed")
 	}
 	return nil
+}
+
+// unavailable gives the reason for an object that was listed a moment ago, or
+// ought to be there, and could not be had.
+func unavailable(name string, err error) error {
+	switch {
+	case errors.Is(err, drive.ErrGone): // and so everything on it
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return refuse(MissingPart, name, err)
+	case errors.Is(err, drive.ErrKind):
+		return refuse(Altered, name, err)
+	}
+	return err
 }
 
 // exactly compares a listing with the names that must be there.

@@ -61,18 +61,26 @@ func (i Identity) open(path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := age.Decrypt(bufio.NewReaderSize(f, 256<<10), i)
+	r, err := i.decrypt(f, path)
 	if err != nil {
-		_ = f.Close() // only read from
-		if errors.Is(err, errStanzas) {
-			return nil, refuse(Malformed, f.Name(), err)
-		}
-		return nil, refuse(Undecryptable, f.Name(), err)
+		return nil, errors.Join(err, f.Close())
 	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{decrypting{r}, f}, nil
+	}{r, f}, nil
+}
+
+// decrypt opens ciphertext whose hash was verified; name is for messages.
+func (i Identity) decrypt(src io.Reader, name string) (io.Reader, error) {
+	r, err := age.Decrypt(bufio.NewReaderSize(src, 256<<10), i)
+	if errors.Is(err, errStanzas) {
+		return nil, refuse(Malformed, name, err)
+	}
+	if err != nil {
+		return nil, refuse(Undecryptable, name, err)
+	}
+	return decrypting{r}, nil
 }
 
 // decrypting names age's errors for what they are: the hash held, so the kiosk

@@ -38,6 +38,8 @@ type Inbound struct {
 	Spool   *scan.Spool
 	Workers int
 
+	PartMemory int64 // bytes of memory for parts; larger ones go through staging
+
 	MaxAge         time.Duration // of a seal; 0: any
 	DefinitionsAge time.Duration // of the kiosk's definitions when it sealed; 0: any
 
@@ -48,7 +50,7 @@ type Inbound struct {
 // Outcome is what became of one transfer on the drive.
 type Outcome struct {
 	Transfer   string
-	Statement  *manifest.Statement // nil when the seal did not hold
+	Statement  *manifest.Statement // nil when the seal did not hold, or is of another folder or gate
 	Generation string              // of an acceptance
 	Reason     Reason              // of a refusal; AlreadyAccepted; or ""
 	Refusal    *Refusal            // nil when it was accepted
@@ -78,7 +80,7 @@ func Import(ctx context.Context, in Inbound) ([]Outcome, error) {
 			return outcomes, ctx.Err()
 		}
 		if err != nil {
-			o.Refusal = AsRefusal(explainDrive(err), Failed)
+			o.Refusal = AsRefusal(explain(explainDrive(err), Failed), Failed)
 			o.Reason = o.Refusal.Reason
 		}
 		if err := in.record(&o); err != nil {
@@ -102,8 +104,11 @@ const (
 // with anything in it that has no place there.
 func (in *Inbound) look() ([]string, error) {
 	top, err := in.list(manifest.Root, maxNames)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return nil, refusef(NoTransfer, in.Drive.Path(), "there is no folder %s", manifest.Root)
+	}
+	if errors.Is(err, drive.ErrKind) {
+		return nil, refuse(ExtraFile, manifest.Root, err)
 	}
 	if err != nil {
 		return nil, err
@@ -116,7 +121,7 @@ func (in *Inbound) look() ([]string, error) {
 		}
 	}
 	names, err := in.list(manifest.Transfers, maxTransfers)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return nil, refusef(NoTransfer, in.Drive.Path(), "there is no folder %s", manifest.Transfers)
 	}
 	if err != nil {
@@ -129,17 +134,13 @@ func (in *Inbound) look() ([]string, error) {
 			return nil, refusef(ExtraFile, name, "it is no transfer")
 		}
 		sealed, err := in.list(path.Join(name, manifest.SealDir), maxNames)
-		if errors.Is(err, fs.ErrNotExist) {
+		if absent(err) {
 			in.Log.Warn("a transfer on the drive is not sealed", "transfer", n.Name)
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range sealed {
-			if s.Name == manifest.Envelope {
-				ids = append(ids, n.Name)
-			}
+		// What cannot be listed is of that transfer alone: it is refused in turn.
+		if err != nil || slices.ContainsFunc(sealed, func(s drive.Name) bool { return s.Name == manifest.Envelope }) {
+			ids = append(ids, n.Name)
 		}
 	}
 	if len(ids) == 0 {
@@ -149,14 +150,20 @@ func (in *Inbound) look() ([]string, error) {
 	return ids, nil
 }
 
+// absent says that the drive is there and has no such object.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, drive.ErrGone)
+}
+
 // receive verifies one transfer in the order of trust and keeps it. Each step
 // runs only after the one before held.
 func (in *Inbound) receive(ctx context.Context, id string, o *Outcome) error {
 	d := &delivery{Inbound: in, id: id, folder: path.Join(manifest.Transfers, id)}
-	if err := d.openSeal(); err != nil { // envelope → seal → statement
+	err := d.openSeal() // envelope → seal → statement
+	o.Statement = d.statement
+	if err != nil {
 		return err
 	}
-	o.Statement = d.statement
 	known, err := d.checkHistory() // against the vault: replays, equivocation
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"sekisho/scan"
 	"sekisho/transfer/manifest"
@@ -274,7 +273,6 @@ func (r *reading) examine(ctx context.Context, i *item) error {
 	case err != nil:
 		return err
 	}
-	_ = unix.Fadvise(int(i.from.File.Fd()), 0, 0, unix.FADV_DONTNEED) // it is not read again
 	result, err := r.Scanner.Scan(ctx, blob)
 	if err != nil {
 		return fmt.Errorf("scanning: %w", err)
@@ -283,7 +281,8 @@ func (r *reading) examine(ctx context.Context, i *item) error {
 	sum := manifest.Hash(blob.SHA256())
 	i.entry.SHA256, i.entry.Verdict = &sum, result.Verdict.String()
 	for _, f := range result.Findings[:min(len(result.Findings), manifest.MaxFindings)] {
-		i.entry.Findings = append(i.entry.Findings, manifest.Finding{Engine: f.Engine, Name: f.Name, Where: f.Where})
+		i.entry.Findings = append(i.entry.Findings, manifest.Finding{
+			Engine: f.Engine, Name: manifest.Text(f.Name, manifest.MaxText), Where: manifest.Text(f.Where, manifest.MaxText)})
 	}
 	if rule != nil {
 		i.rule = ruleText(rule)
@@ -326,8 +325,8 @@ func (i *item) content() io.Reader {
 
 // ruleText words an exemption for the details.
 func ruleText(e *scan.Exemption) string {
-	return fmt.Sprintf("path=%q signature=%q sha256=%q until=%s by=%q: %s",
-		e.Path, e.Signature, e.SHA256, e.Until.UTC().Format(time.RFC3339), e.By, e.Reason)
+	return manifest.Text(fmt.Sprintf("path=%q signature=%q sha256=%q until=%s by=%q: %s",
+		e.Path, e.Signature, e.SHA256, e.Until.UTC().Format(time.RFC3339), e.By, e.Reason), manifest.MaxRule)
 }
 
 // pack puts an examined entry into the draft.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,27 +17,31 @@ import (
 	"sekisho/transfer/vault"
 )
 
-// hashParts copies and checks the parts and keeps none.
+// hashParts takes and checks the parts and keeps none.
 func (d *delivery) hashParts(ctx context.Context) error {
-	for n := range d.statement.Sizes.Parts {
-		if err := ctx.Err(); err != nil {
-			return err
+	return d.eachPart(ctx, false, func(ctx context.Context, p *parts) error {
+		for n := range d.parts {
+			if err := p.discard(ctx, n+1); err != nil {
+				return err
+			}
 		}
-		if err := d.takePart(n + 1); err != nil {
-			return err
-		}
-		if err := os.Remove(d.staged(manifest.PartName(n + 1))); err != nil {
-			return err
-		}
+		return nil
+	})
+}
+
+// eachPart takes the parts while use, one behind, uses them.
+func (d *delivery) eachPart(ctx context.Context, keep bool, use func(context.Context, *parts) error) error {
+	p, err := d.newParts(keep)
+	if err != nil {
+		return err
 	}
-	return nil
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.take(ctx) })
+	g.Go(func() error { return use(ctx, p) })
+	return errors.Join(g.Wait(), p.close())
 }
 
 func (d *delivery) staged(name string) string { return filepath.Join(d.staging.Bag(), name) }
-
-func (d *delivery) takePart(n int) error {
-	return d.copy(manifest.PartName(n), d.statement.Sizes.Parts[n-1], d.parts[n-1])
-}
 
 // readIndex goes through the whole index once before any part is decrypted:
 // its form, its sums against the statement, the checksum list and the details.
@@ -108,39 +111,13 @@ func (d *delivery) readParts(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	g, ctx := errgroup.WithContext(ctx)
-	ready := make(chan int, 1)
-	g.Go(func() error {
-		defer close(ready)
-		for n := range d.parts {
-			if err := d.takePart(n + 1); err != nil {
-				return err
-			}
-			select {
-			case ready <- n + 1:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	err = d.eachPart(ctx, !d.VerifyOnly, func(ctx context.Context, p *parts) error {
+		c := &contents{delivery: d, ctx: ctx}
+		if d.Scanner != nil {
+			c.workers, c.ctx = errgroup.WithContext(ctx)
+			c.workers.SetLimit(max(d.Workers, 1))
 		}
-		return nil
-	})
-	c := &contents{delivery: d, ctx: ctx}
-	if d.Scanner != nil {
-		c.workers, c.ctx = errgroup.WithContext(ctx)
-		c.workers.SetLimit(max(d.Workers, 1))
-	}
-	g.Go(func() error {
-		err := unpack(index, len(d.parts), func(n int) (io.ReadCloser, error) {
-			select {
-			case m, ok := <-ready:
-				if !ok || m != n {
-					return nil, context.Canceled // the other half has the reason
-				}
-			case <-c.ctx.Done():
-				return nil, c.ctx.Err()
-			}
-			return d.part(n)
-		}, c.each)
+		err := unpack(index, len(d.parts), func(n int) (io.ReadCloser, error) { return p.open(c.ctx, n) }, c.each)
 		if c.workers != nil {
 			// What was found says more than that the work was stopped.
 			if werr := c.workers.Wait(); werr != nil {
@@ -149,23 +126,10 @@ func (d *delivery) readParts(ctx context.Context) error {
 		}
 		return err
 	})
-	if err := g.Wait(); err != nil {
+	if err != nil {
 		return explain(err, Failed)
 	}
 	return nil
-}
-
-// part opens a staged part; a part that is not to be kept goes when it is closed.
-func (d *delivery) part(n int) (io.ReadCloser, error) {
-	name := d.staged(manifest.PartName(n))
-	r, err := d.Identity.open(name)
-	if err != nil || !d.VerifyOnly {
-		return r, err
-	}
-	if err := os.Remove(name); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
 }
 
 // contents hashes and scans the files of a delivery as they come by.
@@ -246,7 +210,9 @@ func (c *contents) scan(e *manifest.Entry, content io.Reader) (manifest.Hash, er
 // known says whether each finding was sealed as exempted.
 func known(got []scan.Finding, sealed []manifest.Finding) bool {
 	return !slices.ContainsFunc(got, func(f scan.Finding) bool {
-		return !slices.ContainsFunc(sealed, func(s manifest.Finding) bool { return s.Engine == f.Engine && s.Name == f.Name })
+		return !slices.ContainsFunc(sealed, func(s manifest.Finding) bool {
+			return s.Engine == f.Engine && s.Name == manifest.Text(f.Name, manifest.MaxText)
+		})
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,6 +67,9 @@ func (r *Restoration) restore(ctx context.Context, generation, dir string) (*man
 	if err != nil {
 		return nil, err
 	}
+	if st.Transfer != g.Transfer {
+		return nil, refusef(Altered, g.ID, "the bag of transfer %s lies there", st.Transfer)
+	}
 	root, err := emptyFolder(dir)
 	if err != nil {
 		return nil, err
@@ -115,7 +119,7 @@ func (r *Restoration) open(bag string) (*manifest.Statement, error) {
 	if err != nil {
 		return nil, refuse(MissingPart, manifest.Envelope, err)
 	}
-	text, _, err := seal.Open(manifest.StatementType, envelope, ev, r.Kiosks)
+	text, by, err := seal.Open(manifest.StatementType, envelope, ev, r.Kiosks)
 	if errors.Is(err, seal.ErrUnknownKiosk) {
 		return nil, refuse(UnknownKiosk, bag, err)
 	}
@@ -123,7 +127,10 @@ func (r *Restoration) open(bag string) (*manifest.Statement, error) {
 		return nil, refuse(BadSeal, bag, err)
 	}
 	st, err := manifest.ParseStatement(text)
-	return st, malformedIn("statement", err)
+	if err != nil {
+		return nil, malformedIn("statement", err)
+	}
+	return st, sealedBy(st, by)
 }
 
 // checkTags checks every tag file of a bag on disk and returns the parts' hashes.
@@ -247,10 +254,21 @@ func (f *folder) write(e *manifest.Entry, content io.Reader) (sum manifest.Hash,
 	}
 	hash := sha256.New()
 	_, err = io.Copy(io.MultiWriter(file, hash), content)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return sum, err
+	if err == nil {
+		err = setTime(file, e.ModTime)
 	}
-	return manifest.Hash(hash.Sum(nil)), f.root.Chtimes(string(e.Path), e.ModTime, e.ModTime)
+	return manifest.Hash(hash.Sum(nil)), errors.Join(err, file.Close())
+}
+
+// setTime gives an open file or folder its time. os.Chtimes knows only the
+// years 1678 to 2262, and a file of Windows may say 1601.
+func setTime(f *os.File, t time.Time) error {
+	ts := unix.NsecToTimespec(int64(t.Nanosecond()))
+	ts.Sec = t.Unix()
+	if err := unix.UtimesNanoAt(int(f.Fd()), "", []unix.Timespec{ts, ts}, unix.AT_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "setting the time of", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // leave sets the times of the folders that the walk has left for good: nothing
@@ -261,7 +279,11 @@ func (f *folder) leave(parent manifest.Path) error {
 		if last.Path == parent {
 			return nil
 		}
-		if err := f.root.Chtimes(string(last.Path), last.ModTime, last.ModTime); err != nil {
+		dir, err := f.root.Open(string(last.Path))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(setTime(dir, last.ModTime), dir.Close()); err != nil {
 			return err
 		}
 		f.open = f.open[:len(f.open)-1]

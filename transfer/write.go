@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sekisho/transfer/drive"
+	"sekisho/transfer/durable"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/outbox"
@@ -95,7 +96,13 @@ func objects(bag *outbox.Bag, folder string) (list []drive.Object, total int64, 
 	sizes := &bag.Statement.Sizes
 	add := func(name string, size int64, sum manifest.Hash) {
 		list = append(list, drive.Object{Name: path.Join(folder, name), Size: size, SHA256: sum,
-			Open: func() (io.ReadCloser, error) { return os.Open(filepath.Join(bag.Dir(), name)) }})
+			Open: func() (io.ReadCloser, error) {
+				f, err := os.Open(filepath.Join(bag.Dir(), name))
+				if err != nil {
+					return nil, err
+				}
+				return durable.NewReader(f)
+			}})
 	}
 	tags, err := os.ReadFile(filepath.Join(bag.Dir(), manifest.TagManifest))
 	if err != nil {
@@ -238,7 +245,7 @@ func explainDrive(err error) error {
 		reason Reason
 	}{
 		{drive.ErrSource, BagDamaged}, {drive.ErrNone, NoDrive}, {drive.ErrGone, DriveGone}, {drive.ErrFull, DriveFull},
-		{drive.ErrReadOnly, DriveProtected}, {drive.ErrReadBack, DriveFaulty},
+		{drive.ErrReadOnly, DriveProtected}, {drive.ErrReadBack, DriveFaulty}, {drive.ErrUnreadable, ReadFailed},
 	} {
 		if errors.Is(err, c.err) && !errors.As(err, new(*Refusal)) {
 			return refuse(c.reason, "", err)

@@ -13,8 +13,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -61,40 +66,107 @@ type Limits struct {
 	Spool         string `toml:"spool"`           // folder of the spool; default: below state
 }
 
-// read reads the file into v and refuses what v does not know.
-func read(path string, v any) error {
-	data, err := os.ReadFile(path)
+const maxFile = 1 << 20 // bytes
+
+// read returns the bytes of a configuration file.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
+		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%q is no configuration: it is larger than %d bytes", path, maxFile)
+	}
+	return data, nil
+}
+
+// decode puts data, which path named, into v and refuses what v does not know.
+func decode(path string, data []byte, v any) error {
 	dec := toml.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	err = dec.Decode(v)
+	err := dec.Decode(v)
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) {
 		row, col := strict.Errors[0].Position()
-		return fmt.Errorf("%s:%d:%d: unknown key %q", path, row, col, dotted(strict.Errors[0].Key()))
+		return fmt.Errorf("%s:%d:%d: unknown key %q", path, row, col, strings.Join(strict.Errors[0].Key(), "."))
 	}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		row, col := decode.Position()
-		return fmt.Errorf("%s:%d:%d: %w", path, row, col, decode)
+		return fmt.Errorf("%s:%d:%d: %s", path, row, col, plain(decode))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	var keys map[string]any
+	if err := toml.Unmarshal(data, &keys); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if key := misspelt(keys); key != "" {
+		return fmt.Errorf("%s: unknown key %q: keys are written in lower case", path, key)
+	}
+	if key := zero(keys); key != "" {
+		return fmt.Errorf("%s: %s = 0: leave the key out for its default; strict = true holds at the first file", path, key)
+	}
 	return nil
 }
 
-func dotted(key toml.Key) string {
-	s := ""
-	for i, k := range key {
-		if i > 0 {
-			s += "."
+var mistyped = regexp.MustCompile(`cannot decode TOML (.+) into .*of type (\S+)$`)
+
+// plain words a decoding error for someone who knows the file, not the code.
+func plain(err *toml.DecodeError) string {
+	text := strings.TrimPrefix(err.Error(), "toml: ")
+	if m := mistyped.FindStringSubmatch(text); m != nil {
+		want := map[string]string{"string": "text in quotes", "bool": "true or false", "int": "a whole number", "int64": "a whole number",
+			"float64": "a number", "[]string": "a list of texts", "time.Time": "a time"}[m[2]]
+		if want != "" {
+			text = fmt.Sprintf("want %s, not TOML %s", want, m[1])
 		}
-		s += k
 	}
-	return s
+	if key := strings.Join(err.Key(), "."); key != "" {
+		text = key + ": " + text
+	}
+	return text
+}
+
+// misspelt finds a key with an upper-case letter: the decoder takes it for the
+// key in lower case, also beside one.
+func misspelt(keys map[string]any) string {
+	return find(keys, func(key string, _ any) bool { return key != strings.ToLower(key) })
+}
+
+// zero finds a threshold of a policy that is set to 0: package scan takes that
+// for its default, which is not what was written.
+func zero(keys map[string]any) string {
+	return find(keys, func(key string, v any) bool {
+		return strings.HasPrefix(key, "hold_") && (v == int64(0) || v == float64(0))
+	})
+}
+
+// find returns the first key, dotted, for which is says yes; "" when none.
+func find(keys map[string]any, is func(string, any) bool) string {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if is(key, keys[key]) {
+			return key
+		}
+		inner := []any{keys[key]}
+		if list, ok := keys[key].([]any); ok {
+			inner = list
+		}
+		for _, v := range inner {
+			if table, ok := v.(map[string]any); ok {
+				if k := find(table, is); k != "" {
+					return key + "." + k
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // at makes paths relative to the configuration file absolute.
@@ -114,13 +186,19 @@ func (dir at) fixAll(paths []string) {
 	}
 }
 
+// maxDays bounds every setting in days: a hundred years.
+const maxDays = 36525
+
+// The defaults are set before the file is read, so that a 0 in it stays one.
+var (
+	engines = Engines{Workers: 4, Clamd: Clamd{TimeoutSecs: 300}, Yara: Yara{TimeoutSecs: 120}}
+	limits  = Limits{MemoryMiB: 256, MemoryFileMiB: 64}
+)
+
 func (e *Engines) fix(dir at) {
 	dir.fixAll(e.Clamd.Sockets)
 	dir.fixAll(e.Clamd.Definitions)
 	dir.fixAll(e.Yara.Rules)
-	e.Workers = orDefault(e.Workers, 4)
-	e.Clamd.TimeoutSecs = orDefault(e.Clamd.TimeoutSecs, 300)
-	e.Yara.TimeoutSecs = orDefault(e.Yara.TimeoutSecs, 120)
 }
 
 func (e *Engines) check() error {
@@ -129,8 +207,10 @@ func (e *Engines) check() error {
 		return fmt.Errorf("engines.workers = %d is not between 1 and 64", e.Workers)
 	case e.Clamd.Private == (len(e.Clamd.Sockets) > 0):
 		return errors.New("engines.clamd: set either private = true or sockets")
-	case e.Clamd.TimeoutSecs < 1 || e.Yara.TimeoutSecs < 1:
-		return errors.New("engines: timeout_secs is less than 1")
+	case e.Clamd.Daemons < 0 || e.Clamd.Daemons > 64:
+		return fmt.Errorf("engines.clamd: daemons = %d is not between 0 and 64", e.Clamd.Daemons)
+	case min(e.Clamd.TimeoutSecs, e.Yara.TimeoutSecs) < 1 || max(e.Clamd.TimeoutSecs, e.Yara.TimeoutSecs) > 24*60*60:
+		return errors.New("engines: a timeout_secs is not between 1 second and a day")
 	}
 	return nil
 }
@@ -150,13 +230,12 @@ func (l *Limits) fix(dir at, state string) {
 		l.Spool = filepath.Join(state, "spool")
 	}
 	dir.fix(&l.Spool)
-	l.MemoryMiB = orDefault(l.MemoryMiB, 256)
-	l.MemoryFileMiB = orDefault(l.MemoryFileMiB, 64)
 }
 
 func (l *Limits) check() error {
-	if l.MemoryFileMiB < 1 || l.MemoryMiB < 2*l.MemoryFileMiB {
-		return errors.New("limits: memory_mib must be at least twice memory_file_mib")
+	const largest = 1 << 20 // MiB; a size in bytes must not overflow
+	if l.MemoryFileMiB < 1 || l.MemoryFileMiB > l.MemoryMiB/2 || l.MemoryMiB > largest {
+		return errors.New("limits: memory_mib must be at least twice memory_file_mib, and less than a TiB")
 	}
 	return nil
 }
@@ -164,13 +243,6 @@ func (l *Limits) check() error {
 // Spooling gives the limits in the spool's own terms.
 func (l *Limits) Spooling() scan.SpoolOptions {
 	return scan.SpoolOptions{Dir: l.Spool, Memory: l.MemoryMiB << 20, Largest: l.MemoryFileMiB << 20}
-}
-
-func orDefault[T int | int64](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }
 
 // digest identifies settings by their content.

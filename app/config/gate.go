@@ -24,15 +24,22 @@ type Gate struct {
 
 // ReadGate reads and checks a gate's configuration.
 func ReadGate(path string) (*Gate, error) {
-	c := new(Gate)
-	if err := read(path, c); err != nil {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseGate(path, data)
+}
+
+func parseGate(path string, data []byte) (*Gate, error) {
+	c := &Gate{Engines: engines, Limits: limits, MaxDefsDays: 30}
+	if err := decode(path, data, c); err != nil {
 		return nil, err
 	}
 	dir := at(filepath.Dir(path))
 	dir.fix(&c.State, &c.Vault)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)
-	c.MaxDefsDays = orDefault(c.MaxDefsDays, 30)
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -45,8 +52,10 @@ func (c *Gate) check() error {
 		return fmt.Errorf("gate = %q: letters, digits, - and _, at most 32", c.Name)
 	case c.State == "" || c.Vault == "":
 		return errors.New("state or vault is missing")
-	case c.MaxAgeDays < 0 || c.MaxDefsDays < 1:
-		return errors.New("max_age_days or max_definitions_days is out of range")
+	case c.MaxAgeDays < 0 || c.MaxAgeDays > maxDays:
+		return fmt.Errorf("max_age_days = %d is out of range", c.MaxAgeDays)
+	case c.MaxDefsDays < 1 || c.MaxDefsDays > maxDays:
+		return fmt.Errorf("max_definitions_days = %d is out of range", c.MaxDefsDays)
 	}
 	if !c.Scans() {
 		return c.Limits.check()

@@ -20,7 +20,7 @@ type Kiosk struct {
 	Engines   Engines    `toml:"engines"`
 	HoldDays  int        `toml:"definitions_hold_days"` // older definitions hold; default 30
 	Limits    Limits     `toml:"limits"`
-	PartMiB   int64      `toml:"part_mib"` // plaintext of a part; default 512
+	PartMiB   int64      `toml:"part_mib"` // plaintext of a part; default 128
 	Workflows []Workflow `toml:"workflow"`
 }
 
@@ -40,16 +40,22 @@ type Workflow struct {
 
 // ReadKiosk reads and checks a kiosk's configuration.
 func ReadKiosk(path string) (*Kiosk, error) {
-	c := new(Kiosk)
-	if err := read(path, c); err != nil {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseKiosk(path, data)
+}
+
+func parseKiosk(path string, data []byte) (*Kiosk, error) {
+	c := &Kiosk{Engines: engines, Limits: limits, HoldDays: 30, PartMiB: 128}
+	if err := decode(path, data, c); err != nil {
 		return nil, err
 	}
 	dir := at(filepath.Dir(path))
 	dir.fix(&c.State)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)
-	c.HoldDays = orDefault(c.HoldDays, 30)
-	c.PartMiB = orDefault(c.PartMiB, 512)
 	if c.TPM.Kind == "device" && c.TPM.Device == "" {
 		c.TPM.Device = "/dev/tpmrm0"
 	}
@@ -70,8 +76,8 @@ func (c *Kiosk) check() error {
 		return errors.New("state is missing")
 	case c.TPM.Kind != "software" && c.TPM.Kind != "device":
 		return fmt.Errorf(`tpm.kind = %q: want "software" or "device"`, c.TPM.Kind)
-	case c.HoldDays < 1:
-		return errors.New("definitions_hold_days is less than 1")
+	case c.HoldDays < 1 || c.HoldDays > maxDays:
+		return fmt.Errorf("definitions_hold_days = %d is out of range", c.HoldDays)
 	case c.PartMiB < 1 || c.PartMiB > 3900:
 		return fmt.Errorf("part_mib = %d is not between 1 and 3900", c.PartMiB)
 	case len(c.Workflows) == 0:
@@ -84,6 +90,9 @@ func (c *Kiosk) check() error {
 	for _, w := range c.Workflows {
 		if !manifest.ValidName(w.Name) || names[w.Name] || w.Number < 1 || numbers[w.Number] {
 			return fmt.Errorf("workflow %q, number %d: each needs a name and a number from 1 of its own", w.Name, w.Number)
+		}
+		if w.Source == "" {
+			return fmt.Errorf("workflow %q: source is missing", w.Name)
 		}
 		names[w.Name], numbers[w.Number] = true, true
 		if err := w.Policy.Validate(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sekisho/transfer"
@@ -84,12 +85,12 @@ func Exit(c *Console, program string, err error) int {
 	case code == ExitDone, errors.Is(err, ErrPartial), errors.As(err, new(saidError)):
 	case code == ExitUsage:
 		c.Note("%s: %v", program, err)
+	case code == ExitTrouble && errors.Is(err, context.Canceled): // whatever it broke on its way
+		c.Result(Trouble, transfer.Stopped, "", nil)
 	case errors.As(err, &r) && code == ExitHeld:
 		c.Result(Refused, r.Reason, "", r)
 	case errors.As(err, &r):
 		c.Result(Trouble, r.Reason, "", r)
-	case errors.Is(err, context.Canceled):
-		c.Result(Trouble, transfer.Stopped, "", nil)
 	default:
 		c.Result(Trouble, transfer.Failed, "", err)
 	}
@@ -118,8 +119,12 @@ func Run(ctx context.Context, c *Console, program string, commands []Command, ar
 			}
 		}
 	}
-	if len(args) > 0 {
-		return Usagef("there is no command %q; %s help lists them", strings.Join(args[:min(2, len(args))], " "), program)
+	words := args[:min(2, len(args))]
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
+		words = words[:i]
+	}
+	if len(words) > 0 {
+		return Usagef("there is no command %q; %s help lists them", strings.Join(words, " "), program)
 	}
 	return Usagef("which command?\n%s", strings.TrimSuffix(Usage(program, commands), "\n"))
 }
@@ -139,13 +144,14 @@ func Usage(program string, commands []Command) string {
 type Flags struct {
 	*flag.FlagSet
 	Config string
+	name   string // of the command
 	lang   string
 	json   bool
 }
 
 // NewFlags makes the flags of a command.
 func NewFlags(program, name, args, short string) *Flags {
-	f := &Flags{FlagSet: flag.NewFlagSet(program+" "+name, flag.ContinueOnError)}
+	f := &Flags{FlagSet: flag.NewFlagSet(program+" "+name, flag.ContinueOnError), name: name}
 	f.SetOutput(io.Discard)
 	f.StringVar(&f.Config, "config", "", "configuration `file`")
 	f.StringVar(&f.lang, "lang", "", "language of messages: en or ja; default from LANG")
@@ -166,8 +172,9 @@ func (f *Flags) Parse(c *Console, args []string, want int) ([]string, error) {
 			if errors.Is(err, flag.ErrHelp) {
 				f.SetOutput(c.Out)
 				f.Usage()
+				return nil, err
 			}
-			return nil, &UsageError{err}
+			return nil, Usagef("%s: %w; -h explains", f.name, err)
 		}
 		args = f.Args()
 		if len(args) == 0 {
@@ -184,10 +191,10 @@ func (f *Flags) Parse(c *Console, args []string, want int) ([]string, error) {
 		return nil, Usagef("-lang %q: want en or ja", f.lang)
 	}
 	if len(rest) != want {
-		return nil, Usagef("%s: %d arguments instead of %d; -h explains", f.Name(), len(rest), want)
+		return nil, Usagef("%s: %d arguments beside the flags instead of %d: %q; -h explains", f.name, len(rest), want, rest)
 	}
 	if f.Config == "" {
-		return nil, Usagef("%s: -config FILE is missing", f.Name())
+		return nil, Usagef("%s: -config FILE is missing", f.name)
 	}
 	return rest, nil
 }

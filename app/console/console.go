@@ -7,9 +7,11 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -31,17 +33,17 @@ type Console struct {
 
 	mu       sync.Mutex
 	progress progress
-	terminal bool
+	terminal int // descriptor of the terminal that Err is; -1 when it is none
 }
 
 // New makes a console; lang is a language tag or a value of LANG.
 func New(out, err io.Writer, lang string) *Console {
-	c := &Console{Out: out, Err: err, Lang: "en"}
+	c := &Console{Out: out, Err: err, Lang: "en", terminal: -1}
 	if strings.HasPrefix(lang, "ja") {
 		c.Lang = "ja"
 	}
-	if f, ok := err.(*os.File); ok {
-		c.terminal = term.IsTerminal(int(f.Fd()))
+	if f, ok := err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		c.terminal = int(f.Fd())
 	}
 	return c
 }
@@ -65,7 +67,7 @@ func (c *Console) Say(format string, args ...any) {
 	if c.JSON {
 		w = c.Err
 	}
-	fmt.Fprintf(w, format+"\n", args...)
+	fmt.Fprintln(w, Visible(fmt.Sprintf(format, args...)))
 }
 
 // Note writes a line of how it goes to standard error.
@@ -73,16 +75,31 @@ func (c *Console) Note(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clear()
-	fmt.Fprintf(c.Err, format+"\n", args...)
+	fmt.Fprintln(c.Err, Visible(fmt.Sprintf(format, args...)))
+}
+
+// Log is a log whose lines of warning and above go to standard error.
+func (c *Console) Log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(noted{c}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+type noted struct{ c *Console }
+
+func (n noted) Write(line []byte) (int, error) {
+	n.c.Note("%s", bytes.TrimSuffix(line, []byte("\n")))
+	return len(line), nil
 }
 
 // Print writes one line of JSON to standard output.
 func (c *Console) Print(v any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	enc := json.NewEncoder(c.Out)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // standard output is gone: nobody is left to tell
+	if err := enc.Encode(v); err == nil {
+		_, _ = io.WriteString(c.Out, visibleJSON(line.String())) // standard output is gone: nobody is left to tell
+	}
 }
 
 type fileLine struct {
@@ -145,17 +162,12 @@ func (c *Console) Result(result string, reason transfer.Reason, id string, detai
 		return
 	}
 	t := TextOf(reason, c.Lang)
-	w := c.Err
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.clear()
-	fmt.Fprintf(w, "%s\n  %s\n", t.What, t.Do)
 	ref := string(reason)
 	if id != "" {
 		ref += " " + id
 	}
-	if detail != nil {
+	if detail != nil && detail.Error() != string(reason) {
 		ref += ": " + strings.TrimPrefix(detail.Error(), string(reason)+": ")
 	}
-	fmt.Fprintf(w, "  [%s]\n", ref)
+	c.Note("%s\n  %s\n  [%s]", t.What, t.Do, strings.ReplaceAll(ref, "\n", "; "))
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"sekisho/transfer"
 )
 
@@ -39,13 +41,13 @@ func (c *Console) Progress(p transfer.Progress) {
 	switch {
 	case c.JSON:
 		every = onJSON
-	case c.terminal:
+	case c.terminal >= 0:
 		every = onTerminal
 	}
 	if since := now.Sub(c.progress.shown); since < every {
 		return
 	}
-	if fresh && !c.terminal && !c.JSON {
+	if fresh && c.terminal < 0 && !c.JSON {
 		c.progress.shown = now // the first line is worth saying only after a while
 		return
 	}
@@ -60,12 +62,16 @@ func (c *Console) Progress(p transfer.Progress) {
 		return
 	}
 	line := Line(p, rate, left)
-	if !c.terminal {
+	if c.terminal < 0 {
 		fmt.Fprintln(c.Err, line)
 		return
 	}
 	c.clear()
-	c.progress.width = len([]rune(line))
+	// A line that wraps could not be taken back.
+	if columns, _, err := term.GetSize(c.terminal); err == nil && columns > 1 && len(line) >= columns {
+		line = line[:columns-1]
+	}
+	c.progress.width = len(line)
 	fmt.Fprint(c.Err, line)
 }
 
@@ -96,7 +102,7 @@ func estimate(p transfer.Progress, since time.Duration) (rate float64, left time
 	return rate, left
 }
 
-// Line words progress for people, with times as people say them.
+// Line words progress for people, in ASCII, with times as people say them.
 func Line(p transfer.Progress, rate float64, left time.Duration) string {
 	s := string(p.Phase)
 	if p.TotalFiles > 0 {
@@ -137,7 +143,7 @@ func Bytes(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	v, i := float64(n), -1
-	for v >= 1024 && i < 4 {
+	for v >= 1023.95 && i < 4 { // what would be shown as 1024.0
 		v /= 1024
 		i++
 	}

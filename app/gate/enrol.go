@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
+	"sekisho/app/config"
 	"sekisho/app/console"
 	"sekisho/transfer/durable"
 	"sekisho/transfer/ledger"
@@ -27,31 +27,26 @@ func runEnrolAccept(_ context.Context, c *console.Console, args []string) (err e
 	if err != nil {
 		return err
 	}
-	m, err := openMachine(c, f.Config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	if st, err := os.Stat(rest[0]); err != nil {
-		return err
-	} else if st.Size() > maxRequest {
-		return fmt.Errorf("%q is no request: %d bytes", rest[0], st.Size())
-	}
-	data, err := os.ReadFile(rest[0])
+	data, err := console.ReadFile(rest[0], maxRequest)
 	if err != nil {
 		return err
 	}
 	request, err := seal.ParseRequest(data)
 	if err != nil {
-		return fmt.Errorf("%q: %w", rest[0], err)
+		return console.Usagef("%q is not a kiosk's request: %w", rest[0], err)
 	}
 	if got := request.Fingerprint(); *fingerprint != "" && *fingerprint != got {
 		return console.Usagef("the fingerprint of %q is %s, not %s: this is another kiosk's request, or it was altered", rest[0], got, *fingerprint)
 	}
 	kiosk, err := request.Accept(time.Now())
 	if err != nil {
-		return fmt.Errorf("%q: %w", rest[0], err)
+		return console.Usagef("%q does not hold: %w", rest[0], err)
 	}
+	m, err := openMachine(c, f.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
 	if kiosk.Software && !m.SoftwareTPMs {
 		return console.Usagef("kiosk %s has a software TPM, whose key can be copied; enrol_software_tpms = true allows that for demonstrations", kiosk.Name)
 	}
@@ -87,17 +82,16 @@ func mode(k *seal.Kiosk) string {
 	return k.Mode
 }
 
-func runEnrolList(_ context.Context, c *console.Console, args []string) (err error) {
+func runEnrolList(_ context.Context, c *console.Console, args []string) error {
 	f := console.NewFlags("gate", "enrol list", "-config FILE", "List the enrolled kiosks.")
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
-	m, err := openMachine(c, f.Config)
+	cfg, err := config.ReadGate(f.Config)
 	if err != nil {
-		return err
+		return &console.UsageError{Err: err}
 	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	kiosks, err := m.kiosks()
+	kiosks, err := (&machine{Gate: cfg}).kiosks()
 	if err != nil {
 		return err
 	}

@@ -51,12 +51,13 @@ func takeIn(ctx context.Context, c *console.Console, args []string, name, short 
 func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*transfer.Inbound, error) {
 	d, err := drive.Open(path)
 	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Where: fmt.Sprintf("%q", path), Err: err}
+		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
 	}
 	m.closers = append(m.closers, d.Close)
 	in := &transfer.Inbound{
 		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path("ledger"), Log: m.log, Workers: m.Engines.Workers,
-		MaxAge: m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
+		PartMemory: m.Limits.MemoryMiB << 20,
+		MaxAge:     m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
 		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File},
 	}
 	if in.Keys, err = m.keySet(); err != nil {

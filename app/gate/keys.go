@@ -34,21 +34,34 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	}
 	m := &machine{Gate: cfg, console: c}
 	if err := durable.Mkdir(m.State, 0o700); err != nil {
+		return fmt.Errorf("opening the gate's state: %w", err)
+	}
+	if err := m.lock(); err != nil {
 		return err
 	}
-	lock, err := durable.Acquire(m.State)
-	if err != nil {
-		return err
+	defer func() { err = errors.Join(err, m.Close()) }()
+	// The key set comes last: it says that the others are complete.
+	files := []string{*recovery, m.path(identityFile), m.path(receiptsKey), m.path(ledgerKey), m.path(keysFile)}
+	if *public != "" {
+		files = append(files, *public)
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	if _, err := os.Lstat(m.path(keysFile)); err == nil {
-		return console.Usagef("this gate has keys already: %q", m.path(keysFile))
+	for _, path := range files {
+		if _, err := os.Lstat(path); err == nil {
+			return console.Usagef("%q is there already; a key is never replaced", path)
+		}
 	}
+	defer func() {
+		if err != nil { // nothing was encrypted to them yet
+			for _, path := range files {
+				_ = os.Remove(path) // may not have come to be
+			}
+		}
+	}()
 	keys := &manifest.KeySet{Gate: m.Name}
-	if keys.Encryption, err = createIdentity(m.path(identityFile), "the gate's key"); err != nil {
+	if keys.Recovery, err = createIdentity(*recovery, "recovery key of gate "+m.Name); err != nil {
 		return err
 	}
-	if keys.Recovery, err = createIdentity(*recovery, "recovery key of gate "+m.Name); err != nil {
+	if keys.Encryption, err = createIdentity(m.path(identityFile), "the gate's key"); err != nil {
 		return err
 	}
 	if keys.Receipts, err = createKey(m.path(receiptsKey)); err != nil {
@@ -62,11 +75,10 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 		return err
 	}
 	if *public != "" {
-		if err := durable.WriteNew(*public, data, 0o644); err != nil {
+		if err := console.WriteNew(*public, data, 0o644); err != nil {
 			return err
 		}
 	}
-	// The key set comes last: it says that the others are complete.
 	if err := durable.WriteNew(m.path(keysFile), data, 0o644); err != nil {
 		return err
 	}
@@ -81,8 +93,8 @@ func createIdentity(path, comment string) (string, error) {
 		return "", err
 	}
 	text := fmt.Sprintf("# %s\n%s\n", comment, id)
-	if err := durable.WriteNew(path, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("writing a key: %w", err)
+	if err := console.WriteNew(path, []byte(text), 0o600); err != nil {
+		return "", err
 	}
 	return id.Recipient().String(), nil
 }

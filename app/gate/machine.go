@@ -50,7 +50,7 @@ func openMachine(c *console.Console, path string) (*machine, error) {
 	if err != nil {
 		return nil, &console.UsageError{Err: err}
 	}
-	m := &machine{Gate: cfg, console: c, log: slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	m := &machine{Gate: cfg, console: c, log: c.Log()}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -61,11 +61,10 @@ func (m *machine) open() error {
 	if err := durable.Mkdir(m.State, 0o700); err != nil {
 		return fmt.Errorf("opening the gate's state: %w", err)
 	}
-	lock, err := durable.Acquire(m.State)
-	if err != nil {
-		return &transfer.Refusal{Reason: transfer.Busy, Where: m.State, Err: err}
+	if err := m.lock(); err != nil {
+		return err
 	}
-	m.closers = append(m.closers, lock.Release)
+	var err error
 	if m.vault, err = vault.Open(m.Vault); err != nil {
 		return err
 	}
@@ -77,6 +76,19 @@ func (m *machine) open() error {
 		return fmt.Errorf("opening the data transfer records: %w", err)
 	}
 	m.closers = append(m.closers, m.ledger.Close)
+	return nil
+}
+
+// lock takes the state folder, or says who has it.
+func (m *machine) lock() error {
+	lock, err := durable.Acquire(m.State)
+	if errors.As(err, new(*durable.HeldError)) {
+		return &transfer.Refusal{Reason: transfer.Busy, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	m.closers = append(m.closers, lock.Release)
 	return nil
 }
 

@@ -21,7 +21,7 @@ func main() {
 		os.Exit(scan.WorkerMain())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -46,7 +46,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return console.Exit(c, "gate", err)
 }
 
-func runVersion(_ context.Context, c *console.Console, _ []string) error {
+func runVersion(_ context.Context, c *console.Console, args []string) error {
+	if len(args) > 0 {
+		return console.Usagef("version takes no arguments: %q", args)
+	}
 	c.Say("sekisho gate %s", version)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"sekisho/app/console"
@@ -14,7 +13,10 @@ import (
 	"sekisho/transfer/seal"
 )
 
-const keysFile = "gate.keys.json" // the pinned key set, in the state folder
+const (
+	keysFile = "gate.keys.json" // the pinned key set, in the state folder
+	maxKeys  = 64 << 10         // bytes
+)
 
 func runEnrolRequest(ctx context.Context, c *console.Console, args []string) (err error) {
 	f := console.NewFlags("kiosk", "enrol request", "-config FILE REQUEST",
@@ -44,7 +46,7 @@ func runEnrolRequest(ctx context.Context, c *console.Console, args []string) (er
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteNew(rest[0], data, 0o644); err != nil {
+	if err := console.WriteNew(rest[0], data, 0o644); err != nil {
 		return err
 	}
 	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "requested", Facts: map[string]string{"fingerprint": request.Fingerprint()}}); err != nil {
@@ -63,22 +65,22 @@ func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err er
 	if err != nil {
 		return err
 	}
+	data, err := console.ReadFile(rest[0], maxKeys)
+	if err != nil {
+		return err
+	}
+	keys, err := manifest.ParseKeySet(data)
+	if err == nil {
+		_, err = seal.ParsePublicKey([]byte(keys.Receipts))
+	}
+	if err != nil {
+		return console.Usagef("%q is not the key set of a gate: %w", rest[0], err)
+	}
 	m, err := openMachine(c, f.Config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	data, err := os.ReadFile(rest[0])
-	if err != nil {
-		return err
-	}
-	keys, err := manifest.ParseKeySet(data)
-	if err != nil {
-		return fmt.Errorf("%q: %w", rest[0], err)
-	}
-	if _, err := seal.ParsePublicKey([]byte(keys.Receipts)); err != nil {
-		return fmt.Errorf("%q: %w", rest[0], err)
-	}
 	digest, err := keys.Digest()
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func openMachine(c *console.Console, path string) (*machine, error) {
 	if err != nil {
 		return nil, &console.UsageError{Err: err}
 	}
-	m := &machine{Kiosk: cfg, console: c, log: slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	m := &machine{Kiosk: cfg, console: c, log: c.Log()}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -54,8 +54,11 @@ func (m *machine) open() error {
 		return fmt.Errorf("opening the kiosk's state: %w", err)
 	}
 	lock, err := durable.Acquire(m.State)
+	if errors.As(err, new(*durable.HeldError)) {
+		return &transfer.Refusal{Reason: transfer.Busy, Err: err}
+	}
 	if err != nil {
-		return &transfer.Refusal{Reason: transfer.Busy, Where: m.State, Err: err}
+		return err
 	}
 	m.closers = append(m.closers, lock.Release)
 	if m.outbox, err = outbox.Open(filepath.Join(m.State, "outbox")); err != nil {
@@ -170,7 +173,7 @@ func (m *machine) tpm(ctx context.Context) (*seal.TPM, error) {
 func (m *machine) drive(path, staff string, erase bool) (*drive.Drive, error) {
 	d, err := drive.Open(path)
 	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Where: path, Err: err}
+		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
 	}
 	m.closers = append(m.closers, d.Close)
 	keys, err := m.gateKeys()

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
+	"sekisho/app/config"
 	"sekisho/app/console"
 	"sekisho/transfer"
 	"sekisho/transfer/outbox"
@@ -22,7 +24,7 @@ type outboxLine struct {
 	Written  []outbox.Written `json:"written"`
 }
 
-func runOutbox(_ context.Context, c *console.Console, args []string) (err error) {
+func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	var drivePath string
 	var all bool
 	f := console.NewFlags("kiosk", "outbox", "-config FILE [-drive FOLDER] [-all] [-json]",
@@ -32,17 +34,25 @@ func runOutbox(_ context.Context, c *console.Console, args []string) (err error)
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
-	m, err := openMachine(c, f.Config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
 	if drivePath != "" {
-		if _, err := m.drive(drivePath, "", false); err != nil {
+		m, err := openMachine(c, f.Config)
+		if err != nil {
+			return err
+		}
+		_, err = m.drive(drivePath, "", false)
+		if err := errors.Join(err, m.Close()); err != nil {
 			return err
 		}
 	}
-	bags, err := m.outbox.Bags()
+	cfg, err := config.ReadKiosk(f.Config)
+	if err != nil {
+		return &console.UsageError{Err: err}
+	}
+	box, err := outbox.Open(filepath.Join(cfg.State, "outbox"))
+	if err != nil {
+		return err
+	}
+	bags, err := box.Bags()
 	if err != nil {
 		return err
 	}

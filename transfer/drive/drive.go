@@ -24,6 +24,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sekisho/transfer/durable"
 )
 
 // Errors that a person at the drive can act on.
@@ -42,6 +44,12 @@ var (
 	ErrReadBack = errors.New("the drive returned other bytes than were written")
 	// ErrTooLarge: an object is larger than it may be.
 	ErrTooLarge = errors.New("larger than it may be")
+	// ErrUnreadable: the medium gave an error instead of bytes. Clean its
+	// contacts, try another socket; then take another drive.
+	ErrUnreadable = errors.New("the drive cannot be read")
+	// ErrKind: something else has the name of a file or folder: a link, a pipe,
+	// a mount. Nobody but a person put it there; look at the drive.
+	ErrKind = errors.New("neither a plain file nor a plain folder, as it should be")
 	// ErrNotPrepared: the drive has no readable id.
 	ErrNotPrepared = errors.New("the drive has no Sekisho id")
 )
@@ -127,9 +135,9 @@ func (d *Drive) open(name string, flags int, perm uint32) (*os.File, error) {
 		Mode:    uint64(perm),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
 	}
-	for {
+	for try := 0; ; try++ {
 		fd, err := unix.Openat2(int(d.root.Fd()), name, how)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && try < 100 {
 			continue // a rename elsewhere on the way; the kernel asks to try again
 		}
 		if err != nil {
@@ -139,20 +147,54 @@ func (d *Drive) open(name string, flags int, perm uint32) (*os.File, error) {
 	}
 }
 
+// File is a file on the drive, open for reading.
+type File struct {
+	drive *Drive
+	name  string
+	file  io.ReadCloser
+}
+
+// Read reads on; its errors are those of the drive.
+func (f *File) Read(p []byte) (int, error) {
+	n, err := f.file.Read(p)
+	if err != nil && err != io.EOF {
+		err = f.drive.explain("reading", f.name, err)
+	}
+	return n, err
+}
+
+// Close ends the reading.
+func (f *File) Close() error { return f.file.Close() }
+
 // OpenFile opens a regular file for reading. Anything else by that name, a
-// link, a pipe, a folder, is an error; a pipe does not block it.
-func (d *Drive) OpenFile(name string) (*os.File, error) {
+// link, a pipe, a folder, is ErrKind; a pipe does not block it.
+func (d *Drive) OpenFile(name string) (*File, error) {
 	f, err := d.open(name, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, d.explain("reading", name, err)
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%q on the drive is not a file", name)
+		err = fmt.Errorf("%q on the drive: %w", name, ErrKind)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	return &File{d, name, f}, nil
+}
+
+// OpenLarge is OpenFile for a file that is read to its end: past the page
+// cache, and a few blocks ahead of the reader.
+func (d *Drive) OpenLarge(name string) (*File, error) {
+	f, err := d.OpenFile(name)
+	if err != nil {
+		return nil, err
+	}
+	ahead, err := durable.NewReader(f.file.(*os.File))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	f.file = ahead
 	return f, nil
 }
 
@@ -165,7 +207,7 @@ func (d *Drive) ReadFile(name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, d.explain("reading", name, err)
+		return nil, err
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("%q: %w (%d bytes)", name, ErrTooLarge, limit)
@@ -211,13 +253,15 @@ func (d *Drive) explain(doing, name string, err error) error {
 		err = errors.Join(ErrFull, err)
 	case errors.Is(err, unix.EROFS):
 		err = errors.Join(ErrReadOnly, err)
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+	case doing == "writing" && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)):
 		// A drive that its owner may not write reports it so.
-		if doing == "writing" {
-			err = errors.Join(ErrReadOnly, err)
-		}
+		err = errors.Join(ErrReadOnly, err)
 	case d.Present() != nil:
 		err = errors.Join(ErrGone, err)
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENXIO):
+		err = errors.Join(ErrKind, err)
+	case doing != "writing" && !errors.Is(err, fs.ErrNotExist):
+		err = errors.Join(ErrUnreadable, err)
 	}
 	return fmt.Errorf("%s %q on the drive: %w", doing, name, err)
 }
@@ -233,6 +277,9 @@ func (d *Drive) ID(name string) (string, error) {
 	data, err := d.ReadFile(name, 256)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNotPrepared
+	}
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrKind) {
+		return "", fmt.Errorf("%w: %w", ErrNotPrepared, err)
 	}
 	if err != nil {
 		return "", err

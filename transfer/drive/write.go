@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"sekisho/transfer/durable"
 )
 
 // suffix marks an object that is not complete; nothing reads it.
@@ -136,31 +138,34 @@ func (d *Drive) write(ctx context.Context, o Object, progress Progress) (err err
 			err = d.explain("writing", o.Name, cerr)
 		}
 	}()
+	out, err := durable.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	hash := sha256.New()
-	buf := make([]byte, 4<<20)
+	buf := make([]byte, 1<<20)
 	var size int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n, rerr := io.ReadFull(src, buf)
-		if n > 0 {
-			if _, err := f.Write(buf[:n]); err != nil {
-				return d.explain("writing", o.Name, err)
-			}
-			hash.Write(buf[:n])
-			// Begin to write out now, or the flush at the end does it all;
-			// only a hint, so its error is the flush's to report.
-			_ = unix.SyncFileRange(int(f.Fd()), size, int64(n), unix.SYNC_FILE_RANGE_WRITE)
-			size += int64(n)
-			progress(int64(n), 0)
+		hash.Write(buf[:n])
+		if _, err := out.Write(buf[:n]); err != nil {
+			return d.explain("writing", o.Name, err)
 		}
+		size += int64(n)
+		progress(int64(n), 0)
 		if rerr == io.EOF || rerr == io.ErrUnexpectedEOF {
 			break
 		}
 		if rerr != nil {
 			return fmt.Errorf("reading %q in the outbox: %w", o.Name, rerr)
 		}
+	}
+	if err := out.Close(); err != nil {
+		return d.explain("writing", o.Name, err)
 	}
 	if size != o.Size || [32]byte(hash.Sum(nil)) != o.SHA256 {
 		return fmt.Errorf("%q: %w", o.Name, ErrSource)
@@ -287,8 +292,11 @@ func (d *Drive) used(name string, depth int) (total int64) {
 	for _, e := range entries {
 		if e.IsDir() && depth > 0 {
 			total += d.used(path.Join(name, e.Name()), depth-1)
-		} else if info, err := e.Info(); err == nil && e.Type().IsRegular() {
-			total += info.Size()
+			continue
+		}
+		var st unix.Stat_t // DirEntry.Info would look below the working folder
+		if e.Type().IsRegular() && unix.Fstatat(int(dir.Fd()), e.Name(), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			total += st.Size
 		}
 	}
 	return total

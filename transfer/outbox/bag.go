@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"sekisho/transfer/durable"
@@ -124,9 +123,9 @@ func (o *Outbox) Find(payload manifest.Hash) (*Bag, error) {
 
 // Quarantine is where what was left out of a transfer lies, "" when nothing was.
 func (b *Bag) Quarantine() string {
-	dir := filepath.Join(b.outbox.dir, "quarantine", b.ID())
+	dir := b.outbox.quarantine(b.ID())
 	if files, err := filepath.Glob(filepath.Join(dir, "*"+quarantineSuffix)); err != nil || len(files) == 0 {
 		return ""
 	}
-	return strings.TrimSuffix(dir, "/")
+	return dir
 }

@@ -47,6 +47,7 @@ type Draft struct {
 	ended   bool // the last whole part holds the trailer
 	packer  *packer
 	closing chan error // result of the part that is being flushed
+	buf     []byte
 }
 
 // Begin starts a new bag for the recipients to. Nothing is on disk before the
@@ -96,7 +97,8 @@ func (o *Outbox) Resume(p Plan, to ...age.Recipient) (*Draft, error) {
 				continue
 			}
 		}
-		if err := durable.Remove(o.path(id)); err != nil {
+		// The quarantine first: nothing would lead to it without the draft.
+		if err := errors.Join(durable.Remove(o.quarantine(id)), durable.Remove(o.path(id))); err != nil {
 			return nil, fmt.Errorf("clearing the unfinished bag %s: %w", id, err)
 		}
 	}
@@ -172,5 +174,5 @@ func (d *Draft) path(names ...string) string {
 }
 
 func (d *Draft) quarantine() string {
-	return filepath.Join(d.outbox.dir, "quarantine", d.Plan.Transfer)
+	return d.outbox.quarantine(d.Plan.Transfer)
 }

@@ -134,7 +134,7 @@ func (d *Draft) encrypted(name string, note func(string, manifest.Hash, int64), 
 	if err != nil {
 		return err
 	}
-	defer s.file.Close()
+	defer s.close()
 	buf := bufio.NewWriterSize(s.age, 64<<10)
 	if err := fill(buf); err != nil {
 		return err

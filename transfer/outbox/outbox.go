@@ -158,6 +158,10 @@ func (o *Outbox) path(id string, names ...string) string {
 	return filepath.Join(append([]string{o.dir, "bags", id}, names...)...)
 }
 
+func (o *Outbox) quarantine(id string) string {
+	return filepath.Join(o.dir, "quarantine", id)
+}
+
 // readJSON reads one of the outbox's own small documents.
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)

@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ type packer struct {
 type sealed struct {
 	file *durable.File
 	age  io.WriteCloser
-	buf  *bufio.Writer // between age's chunks and the disk
+	disk *durable.Writer
 	hash hash.Hash
 	size int64
 }
@@ -43,9 +42,11 @@ func newSealed(path string, to []age.Recipient) (*sealed, error) {
 		return nil, err
 	}
 	s := &sealed{file: f, hash: sha256.New()}
-	s.buf = bufio.NewWriterSize(writerFunc(s.sink), 1<<20)
-	if s.age, err = age.Encrypt(s.buf, to...); err != nil {
+	if s.disk, err = durable.NewWriter(f.File); err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if s.age, err = age.Encrypt(writerFunc(s.sink), to...); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
@@ -57,7 +58,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func (s *sealed) sink(p []byte) (int, error) {
 	s.hash.Write(p)
 	s.size += int64(len(p))
-	return s.file.Write(p)
+	return s.disk.Write(p)
 }
 
 // finish ends the ciphertext; the file is complete but not yet on disk.
@@ -65,8 +66,11 @@ func (s *sealed) finish() error {
 	if err := s.age.Close(); err != nil {
 		return err
 	}
-	return s.buf.Flush()
+	return s.disk.Close()
 }
+
+// close gives the file up unless it was committed.
+func (s *sealed) close() error { return errors.Join(s.disk.Close(), s.file.Close()) }
 
 func (s *sealed) sum() (h manifest.Hash) {
 	s.hash.Sum(h[:0])
@@ -123,7 +127,7 @@ func (d *Draft) member(header []byte, size int64, content io.Reader) error {
 				return err
 			}
 		}
-		n, err := io.CopyN(d.packer, content, min(left, d.Plan.PartSize-d.packer.plain))
+		n, err := d.copyN(d.packer, content, min(left, d.Plan.PartSize-d.packer.plain))
 		if err != nil {
 			return fmt.Errorf("packing: %w", err)
 		}
@@ -153,11 +157,23 @@ func (d *Draft) keep(header []byte, size int64, content io.Reader) error {
 	if _, err := d.packer.kept.age.Write(header); err != nil {
 		return err
 	}
-	if _, err := io.CopyN(d.packer.kept.age, content, size); err != nil {
+	if _, err := d.copyN(d.packer.kept.age, content, size); err != nil {
 		return fmt.Errorf("keeping in quarantine: %w", err)
 	}
 	_, err := d.packer.kept.age.Write(make([]byte, manifest.Padding(size)))
 	return err
+}
+
+// copyN copies exactly n bytes, with one buffer for all files of the draft.
+func (d *Draft) copyN(to io.Writer, content io.Reader, n int64) (int64, error) {
+	if d.buf == nil {
+		d.buf = make([]byte, 256<<10)
+	}
+	copied, err := io.CopyBuffer(to, struct{ io.Reader }{io.LimitReader(content, n)}, d.buf)
+	if err == nil && copied < n {
+		err = io.ErrUnexpectedEOF
+	}
+	return copied, err
 }
 
 func (d *Draft) open() error {
@@ -177,7 +193,7 @@ func (d *Draft) open() error {
 	}
 	seg, err := newSegment(d.path("journal", segmentName(n)), d.outbox.key.Recipient())
 	if err != nil {
-		return errors.Join(err, out.file.Close())
+		return errors.Join(err, out.close())
 	}
 	d.packer = &packer{n: n, out: out, seg: seg}
 	return nil
@@ -234,9 +250,9 @@ func (p *packer) commit(end part) error {
 }
 
 func (p *packer) abandon() error {
-	err := errors.Join(p.out.file.Close(), p.seg.file.Close())
+	err := errors.Join(p.out.close(), p.seg.file.Close())
 	if p.kept != nil {
-		err = errors.Join(err, p.kept.file.Close())
+		err = errors.Join(err, p.kept.close())
 	}
 	return err
 }
