@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,12 +82,16 @@ func (b *Blob) write(part []byte) error {
 	return nil
 }
 
+// errContent means that the spool cannot give back what it took: the disk
+// failed or was tampered with. That is no engine's fault.
+var errContent = errors.New("content cannot be read back")
+
 // window returns a sealed memory file with length bytes from off. The caller
 // closes it.
 func (b *Blob) window(off, length int64) (*os.File, error) {
 	buf := make([]byte, length)
 	if _, err := b.ReadAt(buf, off); err != nil {
-		return nil, fmt.Errorf("reading a window at %d: %w", off, err)
+		return nil, fmt.Errorf("%w: at %d: %w", errContent, off, err)
 	}
 	return memfdOf("window", buf)
 }

@@ -15,17 +15,14 @@ import (
 
 // Limits of our own daemons, in bytes.
 const (
-	clamdLargest  = 2<<30 - 3 // hard limit of libclamav for one file
-	clamdUnpacked = 4000 << 20
-	// clamdTemporary is what one scan can take of the temporary folder: what
-	// it unpacks and, once, what was streamed.
-	clamdTemporary = clamdUnpacked + clamdLargest
+	clamdLargest = 2000 << 20 // one file; libclamav itself ends at 2 GiB - 3
+	clamdUnpack  = 4000 << 20 // all that one file unpacks to
 )
 
 // clamdConf is the configuration in which silence is impossible: whatever is
 // encrypted, broken or over a limit is said, and nothing is remembered from an
 // earlier scan.
-func clamdConf(socket, signatures, temporary string, scanTime time.Duration) string {
+func clamdConf(socket, signatures, temporary string, unpack int64, scanTime time.Duration) string {
 	return fmt.Sprintf(`Foreground yes
 LocalSocket %s
 LocalSocketMode 600
@@ -34,9 +31,9 @@ TemporaryDirectory %s
 MaxThreads 2
 ExitOnOOM yes
 DisableCache yes
-StreamMaxLength %dM
+StreamMaxLength 4000M
 MaxScanSize %dM
-MaxFileSize 2000M
+MaxFileSize %dM
 MaxScanTime %d
 MaxRecursion 17
 MaxFiles 10000
@@ -45,7 +42,7 @@ AlertEncrypted yes
 AlertBrokenExecutables yes
 AlertBrokenMedia yes
 ConcurrentDatabaseReload no
-`, socket, signatures, temporary, clamdUnpacked>>20, clamdUnpacked>>20, scanTime.Milliseconds())
+`, socket, signatures, temporary, unpack>>20, clamdLargest>>20, scanTime.Milliseconds())
 }
 
 // daemon is one clamd process of ours. Not safe for concurrent use.

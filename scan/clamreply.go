@@ -3,6 +3,7 @@ package scan
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -71,11 +72,15 @@ func parseReply(line string) (reply, error) {
 // than that it saw something.
 var doubts = []string{"Heuristics.Limits.Exceeded", "Heuristics.Encrypted", "Heuristics.Broken"}
 
+// extended is what clamd adds to a name under ExtendedDetectionInfo: hash and
+// size of the innermost content. An exemption names the signature alone.
+var extended = regexp.MustCompile(`\([0-9a-f]{32}:[0-9]+\)$`)
+
 // finding turns a FOUND reply into what it means.
 func (r reply) finding() Finding {
-	f := Finding{Engine: clamdName, Name: r.text, Verdict: Detected}
+	f := Finding{Engine: clamdName, Name: extended.ReplaceAllString(r.text, ""), Verdict: Detected}
 	for _, d := range doubts {
-		if r.text == d || strings.HasPrefix(r.text, d+".") {
+		if f.Name == d || strings.HasPrefix(f.Name, d+".") {
 			f.Verdict = Unscannable
 		}
 	}

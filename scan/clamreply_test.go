@@ -26,7 +26,7 @@ func TestParseReply(t *testing.T) {
 	// Each of these has been a way for some client to believe in a clean file.
 	for _, line := range []string{
 		"", "OK", "1: OK", ": fd[1]: OK", "0: fd[1]: OK", "01: fd[1]: OK", "-1: fd[1]: OK", "1: fd[1]: OK ", "1: fd[1]:OK",
-		"1: fd[]: OK", "1: fd[-1]: OK", "1: fd[01]: OK", "1: fd[1: OK", "1: /tmp/a: OK", "1: fd[1]: ok", "1: fd[1]: not OK", "1: fd[1]: FOUND",
+		"1: fd[]: OK", "1: fd[-1]: OK", "1: fd[1: OK", "1: /tmp/a: OK", "1: fd[1]: ok", "1: fd[1]: not OK", "1: fd[1]: FOUND",
 		"1: fd[1]:  FOUND", "1: fd[1]: OK\n2: fd[1]: X FOUND", "1: fd[1]: \x7f FOUND", "1: stream: X FOUND OK",
 		"COMMAND READ TIMED OUT", "UNKNOWN COMMAND", strings.Repeat("1", maxReply) + ": stream: OK",
 	} {

@@ -28,6 +28,13 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 	if daemons < 0 {
 		return nil, fmt.Errorf("clamd: %d daemons", daemons)
 	}
+	unpack := cfg.Unpack
+	if unpack == 0 {
+		unpack = clamdUnpack
+	}
+	if unpack < 16<<20 || unpack > clamdUnpack {
+		return nil, fmt.Errorf("clamd: unpack %d is not between 16 and 4000 MiB", unpack)
+	}
 	program, err := findClamd()
 	if err != nil {
 		return nil, err
@@ -37,8 +44,9 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 		return nil, err
 	}
 	// One stream at a time, see Scan; so only one daemon holds a stream.
-	c.need = int64(daemons)*clamdUnpacked + clamdLargest
-	c.margin = clamdTemporary
+	c.largest = min(c.largest, unpack)
+	c.need = int64(daemons)*unpack + clamdLargest
+	c.margin = unpack + clamdLargest
 	parent, err := chooseTemporary(cfg.Temporary, c.need)
 	if err != nil {
 		return nil, err
@@ -67,7 +75,7 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 			return nil, err
 		}
 		// clamd must give up before we give up on it.
-		conf := clamdConf(d.socket, signatures, d.tmp, c.limit*4/5)
+		conf := clamdConf(d.socket, signatures, d.tmp, unpack, c.limit*4/5)
 		if err := os.WriteFile(d.conf, []byte(conf), 0o644); err != nil {
 			return nil, fmt.Errorf("clamd: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"golang.org/x/sys/unix"
@@ -33,6 +34,9 @@ func confine() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("limiting the worker: %w", err)
 	}
+	// The runtime opens its poller at the first timer of all, which may be its
+	// own, minutes from now: this is it.
+	time.Sleep(time.Nanosecond)
 	// no_new_privs belongs to a thread until the filter is spread to all.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

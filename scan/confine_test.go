@@ -27,6 +27,13 @@ var escapes = map[string]func() error{
 }
 
 func escapeMain(how string) int {
+	if how == "unconfined" { // says that it is ready, but for the sandbox
+		w := workerEnd(workerFD)
+		w.receive()
+		w.send(answer{Kind: kindReady, Text: "trust me"})
+		w.receive()
+		return 0
+	}
 	if err := confine(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 3

@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "scan-escape" {
 		os.Exit(escapeMain(os.Args[2]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "scan-abandon" {
+		abandonMain()
+	}
 	os.Exit(m.Run())
 }
 

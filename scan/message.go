@@ -18,7 +18,7 @@ import (
 // one message at a time, each at most messageSize bytes, a request with at
 // most one descriptor beside it.
 const (
-	messageSize = 16 << 10
+	messageSize = 64 << 10
 	maxNames    = 32  // findings reported per blob; more say nothing new
 	maxName     = 256 // bytes of a finding's name
 	maxText     = 1024

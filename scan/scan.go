@@ -57,6 +57,7 @@ type ClamdConfig struct {
 	Daemons     int           // private: how many; each loads all definitions; 0: one per CPU, at most 4
 	Definitions []string      // private: definitions (.cvd .cld .ndb .hdb …), files or folders of them
 	Temporary   string        // private: folder to unpack into, best a tmpfs; empty: the memory folder, or os.TempDir()
+	Unpack      int64         // private: bytes one content may unpack to, times Daemons must be free in Temporary; 0: 4000 MiB
 	User        string        // private: who they run as when we are root; empty: clamav
 	Sockets     []string      // unix sockets of running daemons
 	ScanTimeout time.Duration // per content or window; 0: 5 minutes

@@ -193,7 +193,7 @@ func TestReserveInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	order := make(chan int64, 3)
-	for _, size := range []int64{900 << 10, 1 << 10, 2 << 10} {
+	for _, size := range []int64{1 << 20, 1 << 10, 2 << 10} {
 		go func() {
 			if room, err := spool.Reserve(t.Context(), size); err == nil {
 				order <- size
@@ -208,7 +208,7 @@ func TestReserveInOrder(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	held.Release()
-	if first := <-order; first != 900<<10 {
+	if first := <-order; first != 1<<20 {
 		t.Errorf("%d bytes came first", first)
 	}
 	<-order

@@ -98,6 +98,9 @@ func (e *yaraEngine) Scan(ctx context.Context, b *Blob) ([]Finding, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.Is(err, errContent) {
+			return nil, err
+		}
 		e.log.Warn("yara worker lost", "err", err, "said", w.said.String(), "size", b.Size())
 	}
 	return []Finding{{Engine: yaraName, Name: "WorkerDied", Verdict: Unscannable}}, nil
