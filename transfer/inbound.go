@@ -198,13 +198,13 @@ func (in *Inbound) receive(ctx context.Context, id string, o *Outcome) error {
 	}
 	g, err := d.generation()
 	if err != nil {
-		return explain(err, Failed)
+		return err
 	}
 	if err := d.staging.Commit(g); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return refuse(Equivocation, id, err)
 		}
-		return explain(err, Failed)
+		return err
 	}
 	o.Generation = g.ID
 	return nil

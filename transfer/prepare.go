@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -104,20 +102,36 @@ func (p *Preparation) prepare(ctx context.Context) (*outbox.Bag, error) {
 		return nil, refuse(Failed, "outbox", err)
 	}
 	if draft != nil {
-		same, err := p.compare(ctx, draft.Lines, false)
-		if err != nil {
-			return nil, refuse(SourceFailed, p.Workflow.Source, err)
-		}
-		if same {
-			return p.fill(ctx, draft, total)
+		bag, err := p.goOn(ctx, draft, total)
+		if !errors.Is(err, outbox.ErrChanged) {
+			return bag, err
 		}
 		p.Log.Info("the source changed since the unfinished bag was begun; beginning anew", "transfer", draft.Plan.Transfer)
 		if err := draft.Discard(); err != nil {
 			return nil, refuse(Failed, "outbox", err)
 		}
 	}
+	if err := p.room(total, 0); err != nil {
+		return nil, err
+	}
 	if draft, err = p.Outbox.Begin(plan, to...); err != nil {
 		return nil, explain(err, Failed)
+	}
+	return p.fill(ctx, draft, total)
+}
+
+// goOn completes an unfinished bag; outbox.ErrChanged when the source is no
+// longer what it was begun from.
+func (p *Preparation) goOn(ctx context.Context, draft *outbox.Draft, total source.Total) (*outbox.Bag, error) {
+	same, err := p.compare(ctx, draft.Lines, false)
+	if err != nil {
+		return nil, refuse(SourceFailed, p.Workflow.Source, err)
+	}
+	if !same {
+		return nil, outbox.ErrChanged
+	}
+	if err := p.room(total, draft.Bytes()); err != nil {
+		return nil, err
 	}
 	return p.fill(ctx, draft, total)
 }
@@ -143,7 +157,7 @@ func (p *Preparation) unchanged(ctx context.Context, plan outbox.Plan) (*outbox.
 	})
 }
 
-// count looks at the source without reading it, for estimates and for room.
+// count looks at the source without reading it, for estimates.
 func (p *Preparation) count(ctx context.Context) (source.Total, error) {
 	total, err := p.Tree.Count(ctx, func(files, bytes int64) {
 		p.Watcher.progress(Progress{Phase: PhaseCount, Files: files, Bytes: bytes})
@@ -154,15 +168,21 @@ func (p *Preparation) count(ctx context.Context) (source.Total, error) {
 	if total.Files+total.Left+total.Failed == 0 {
 		return total, refusef(SourceEmpty, p.Workflow.Source, "no file in %d folders", total.Folders)
 	}
+	return total, nil
+}
+
+// room refuses to begin what the outbox has no room for. there is what it holds
+// of the bag already, in bytes.
+func (p *Preparation) room(total source.Total, there int64) error {
 	free, err := p.Outbox.Free()
 	if err != nil {
-		return total, refuse(Failed, "outbox", err)
+		return refuse(Failed, "outbox", err)
 	}
 	// Tar and age add less than 2 % to all but tiny files, whose headers do.
-	if need := total.Bytes + total.Bytes/50 + 2048*(total.Files+total.Folders); need > free {
-		return total, refusef(NoSpace, p.Outbox.Dir(), "the source needs about %d bytes in the outbox, %d are free", need, free)
+	if need := total.Bytes + total.Bytes/50 + 2048*(total.Files+total.Folders) - there; need > free {
+		return refusef(NoSpace, p.Outbox.Dir(), "the source needs about %d more bytes in the outbox, %d are free", need, free)
 	}
-	return total, nil
+	return nil
 }
 
 // stale refuses to scan with definitions that are older than the policy takes.
@@ -221,37 +241,6 @@ func (p *Preparation) fill(ctx context.Context, draft *outbox.Draft, total sourc
 		return nil, explain(err, Failed)
 	}
 	return bag, nil
-}
-
-// held is the reason to keep the bag from being carried, or "".
-func (r *reading) held() Reason {
-	switch {
-	case r.Workflow.Policy.Decide(r.tally) != scan.Hold:
-		return ""
-	case r.Workflow.Policy.Strict, r.Workflow.Policy.Kind != scan.Files, r.tally.LeftOut >= r.tally.Files:
-		if r.tally.ByVerdict[scan.Detected] > 0 {
-			return Detected
-		}
-		return Unscannable
-	}
-	return TooManyLeftOut
-}
-
-func (r *reading) counts() []manifest.Count {
-	counts := make([]manifest.Count, len(manifest.Verdicts))
-	for i, v := range manifest.Verdicts {
-		counts[i] = r.sums[v]
-		counts[i].Verdict = v
-	}
-	return counts
-}
-
-func (r *reading) exemptions() []manifest.Exemption {
-	used := make([]manifest.Exemption, 0, len(r.rules))
-	for _, rule := range slices.Sorted(maps.Keys(r.rules)) {
-		used = append(used, manifest.Exemption{Rule: rule, Files: r.rules[rule]})
-	}
-	return used
 }
 
 // explain gives an error of the way its reason.

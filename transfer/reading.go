@@ -340,25 +340,3 @@ func (r *reading) pack(i *item) error {
 	r.note(&i.entry, i.rule)
 	return nil
 }
-
-// note counts an entry and reports it.
-func (r *reading) note(e *manifest.Entry, rule string) {
-	if e.Type == manifest.Folder {
-		r.folders++
-		return
-	}
-	var v scan.Verdict
-	_ = v.UnmarshalText([]byte(e.Verdict)) // unknown is Unscannable
-	r.tally.Add(v, e.Size)
-	c := r.sums[e.Verdict]
-	c.Files++
-	c.Bytes += e.Size
-	r.sums[e.Verdict] = c
-	if rule != "" {
-		r.rules[rule]++
-	}
-	r.bytes += e.Size
-	r.Watcher.file(e)
-	r.Watcher.progress(Progress{Phase: PhasePrepare, Transfer: r.draft.Plan.Transfer,
-		Files: r.tally.Files, TotalFiles: r.total.Files + r.total.Left + r.total.Failed, Bytes: r.bytes, TotalBytes: r.total.Bytes})
-}

@@ -77,13 +77,18 @@ func (d *delivery) readIndex() error {
 		if e.Carried() {
 			want := manifest.FileSum(e)
 			got := make([]byte, len(want))
-			if _, err := io.ReadFull(list, got); err != nil || !bytes.Equal(got, want) {
-				return refuse(Malformed, manifest.FileSums, errors.Join(errors.New("it does not follow from the index"), err))
+			if _, err := io.ReadFull(list, got); err != nil && !ended(err) {
+				return err
+			}
+			if !bytes.Equal(got, want) {
+				return refusef(Malformed, manifest.FileSums, "it does not follow from the index")
 			}
 		}
 	}
-	if n, err := list.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		return refuse(Malformed, manifest.FileSums, errors.Join(errors.New("it goes on after the index"), err))
+	if n, err := io.ReadFull(list, make([]byte, 1)); n != 0 {
+		return refusef(Malformed, manifest.FileSums, "it goes on after the index")
+	} else if !ended(err) {
+		return err
 	}
 	for _, c := range d.statement.Counts {
 		if got := counts[c.Verdict]; got.Files != c.Files || got.Bytes != c.Bytes {
@@ -102,6 +107,9 @@ func (d *delivery) readIndex() error {
 	return malformedIn(manifest.DetailsFile, err)
 }
 
+// ended says that a file was read to its end, where its encryption held.
+func ended(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+
 // readParts takes the parts from the drive and, one behind, decrypts each after
 // its hash held, compares headers and contents with the index, and has every
 // file scanned.
@@ -111,7 +119,7 @@ func (d *delivery) readParts(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	err = d.eachPart(ctx, !d.VerifyOnly, func(ctx context.Context, p *parts) error {
+	return d.eachPart(ctx, !d.VerifyOnly, func(ctx context.Context, p *parts) error {
 		c := &contents{delivery: d, ctx: ctx}
 		if d.Scanner != nil {
 			c.workers, c.ctx = errgroup.WithContext(ctx)
@@ -126,10 +134,6 @@ func (d *delivery) readParts(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil {
-		return explain(err, Failed)
-	}
-	return nil
 }
 
 // contents hashes and scans the files of a delivery as they come by.

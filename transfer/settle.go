@@ -56,6 +56,10 @@ func Settle(s Settling) (answers []Answer, unknown []string, err error) {
 		}
 		name := path.Join(manifest.Receipts, n.Name)
 		envelope, err := s.Drive.ReadFile(name, maxReceiptFile)
+		if errors.Is(err, drive.ErrTooLarge) {
+			unknown = append(unknown, n.Name)
+			continue
+		}
 		if err != nil {
 			return answers, unknown, AsRefusal(explainDrive(err), ReadFailed)
 		}
@@ -81,14 +85,14 @@ func (s *Settling) settle(r *manifest.Receipt, envelope []byte, name string) (*o
 	if r.Result != manifest.Accepted {
 		return bag, nil
 	}
-	if !bag.Settled {
-		if err := bag.Settle(envelope); err != nil {
-			return nil, err
-		}
+	if !bag.Settled { // recorded first: a second record after a crash is better than none
 		if _, err := s.Ledger.Append(ledger.Record{Event: ledger.Settle, By: s.Staff, Transfer: bag.ID(), Result: r.Result,
 			Facts: map[string]string{"gate": r.Gate, "generation": r.Generation}}); err != nil {
 			return nil, err
 		}
+	}
+	if err := bag.Settle(envelope); err != nil { // again: a crash may have come before the disk was freed
+		return nil, err
 	}
 	if !s.Erase {
 		return bag, nil

@@ -8,9 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
-	"time"
 
 	"sekisho/transfer/drive"
 	"sekisho/transfer/durable"
@@ -66,15 +64,15 @@ func (w *Writing) write(ctx context.Context, bag *outbox.Bag) error {
 		return err
 	}
 	folder := path.Join(manifest.Transfers, bag.ID())
-	// An old seal must not stand beside bytes that are being replaced.
-	if err := w.Drive.Remove(path.Join(folder, manifest.SealDir, manifest.Envelope)); err != nil {
-		return err
-	}
 	objects, total, err := objects(bag, folder)
 	if err != nil {
 		return err
 	}
 	if err := w.room(total, folder); err != nil {
+		return err
+	}
+	// An old seal must not stand beside bytes that are being replaced.
+	if err := w.Drive.Remove(path.Join(folder, manifest.SealDir, manifest.Envelope)); err != nil {
 		return err
 	}
 	var written, checked atomic.Int64
@@ -154,88 +152,6 @@ func (w *Writing) room(total int64, folder string) error {
 		return refusef(DriveFull, w.Drive.Path(), "%d bytes are needed and %d are free: %d are missing", total+slack, free, total+slack-free)
 	}
 	return nil
-}
-
-// seal signs the statement for this drive and writes the seal, its envelope last:
-//
-//	statement persisted → counter → evidence → drive → ledger → outbox
-//
-// A crash after the counter moved finishes the same statement when it is for
-// this bag and drive; otherwise the value is a gap that the next one explains.
-func (w *Writing) seal(bag *outbox.Bag, driveID, folder string) error {
-	chain, err := w.Outbox.Chain()
-	if err != nil {
-		return refuse(Failed, "outbox", err)
-	}
-	counter, err := w.Signer.Counter()
-	if err != nil {
-		return refuse(SealFailed, "TPM", err)
-	}
-	if chain.Counter == 0 {
-		chain.Counter = counter // nothing sealed yet: what the enrolment left
-	}
-	if counter < chain.Counter {
-		return refusef(SealFailed, "TPM", "its counter is at %d, before the last seal's %d: this is another TPM, or an older state of it", counter, chain.Counter)
-	}
-	p := chain.Pending
-	if p == nil || p.Counter != counter || p.Transfer != bag.ID() || p.Drive != driveID {
-		if p, err = w.begin(bag, driveID, chain, counter); err != nil {
-			return err
-		}
-	}
-	sealed, err := w.Signer.Seal(manifest.StatementType, p.Statement)
-	if err != nil {
-		return refuse(SealFailed, "TPM", err)
-	}
-	for name, data := range sealed.Evidence.Files() {
-		if err := w.Drive.Put(path.Join(folder, manifest.SealDir, name), data); err != nil {
-			return err
-		}
-	}
-	if err := w.Drive.Put(path.Join(folder, manifest.SealDir, manifest.Envelope), sealed.Envelope); err != nil {
-		return err
-	}
-	if err := w.Drive.Present(); err != nil {
-		return err
-	}
-	// The record comes first: a seal without one would look like a deletion.
-	if _, err := w.Ledger.Append(ledger.Record{Event: ledger.Write, By: w.Staff, Transfer: bag.ID(), Result: "sealed",
-		Facts: map[string]string{"counter": strconv.FormatUint(p.Counter, 10), "drive": driveID}}); err != nil {
-		return refuse(Failed, "ledger", err)
-	}
-	previous := manifest.Hash(sha256.Sum256(p.Statement))
-	if err := bag.AddWrite(outbox.Written{Counter: p.Counter, Drive: driveID, Staff: w.Staff, Time: time.Now().UTC().Truncate(time.Second)}); err != nil {
-		return refuse(Failed, "outbox", err)
-	}
-	return w.Outbox.SetChain(&outbox.Chain{Counter: p.Counter, Previous: &previous})
-}
-
-// begin completes the statement, puts it on disk and moves the counter.
-func (w *Writing) begin(bag *outbox.Bag, driveID string, chain *outbox.Chain, counter uint64) (*outbox.Pending, error) {
-	st := bag.Statement
-	st.Counter, st.Previous, st.Drive, st.Staff = counter+1, chain.Previous, driveID, w.Staff
-	st.Software, st.SoftTPM = w.Software, w.Signer.Software()
-	st.Time, st.TimeFrom = time.Now().UTC().Truncate(time.Second), "system clock"
-	st.Ledger = string(w.Ledger.Checkpoint())
-	for c := chain.Counter + 1; c <= counter && len(st.Gaps) < manifest.MaxGaps; c++ {
-		st.Gaps = append(st.Gaps, c)
-	}
-	text, err := st.Marshal()
-	if err != nil {
-		return nil, refuse(Failed, "statement", err)
-	}
-	p := &outbox.Pending{Transfer: bag.ID(), Drive: driveID, Counter: st.Counter, Statement: text}
-	if err := w.Outbox.SetChain(&outbox.Chain{Counter: chain.Counter, Previous: chain.Previous, Pending: p}); err != nil {
-		return nil, refuse(Failed, "outbox", err)
-	}
-	moved, err := w.Signer.Increment()
-	if err != nil {
-		return nil, refuse(SealFailed, "TPM", err)
-	}
-	if moved != st.Counter {
-		return nil, refusef(SealFailed, "TPM", "its counter went to %d instead of %d: something else uses it", moved, st.Counter)
-	}
-	return p, nil
 }
 
 // explainDrive gives a drive's error its reason.

@@ -98,8 +98,8 @@ func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
 	if verifyOnly {
 		word = "verified; nothing was kept"
 	}
-	c.Say("transfer   %s: %s", o.Transfer, word)
-	c.Say("  kiosk      %s, counter %d, data as of %s", st.Kiosk, st.Counter, st.DataAsOf.Local().Format("2006-01-02 15:04"))
+	c.Say("transfer      %s: %s", o.Transfer, word)
+	c.Say("  kiosk       %s, counter %d, data as of %s", st.Kiosk, st.Counter, st.DataAsOf.Local().Format("2006-01-02 15:04"))
 	for _, n := range st.Counts {
 		if n.Files > 0 {
 			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
@@ -119,12 +119,12 @@ func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
 		notes = append(notes, fmt.Sprintf("%d earlier seals have not arrived yet", len(o.Gaps)))
 	}
 	if len(notes) > 0 {
-		c.Say("  note       %s", strings.Join(notes, "; "))
+		c.Say("  note        %s", strings.Join(notes, "; "))
 	}
 	if o.NoReceipt != nil {
 		c.Note("the receipt could not be written to the drive; import it again when it can be: %v", o.NoReceipt)
 	} else if !verifyOnly {
-		c.Say("  receipt    on the drive, for the kiosk")
+		c.Say("  receipt     on the drive, for the kiosk")
 	}
 	return nil
 }

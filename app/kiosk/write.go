@@ -116,7 +116,7 @@ func summary(c *console.Console, b *outbox.Bag) {
 		result, reason = console.Partial, transfer.LeftOut
 	}
 	c.Result(result, reason, b.ID(), nil)
-	c.Say("transfer   %s", b.ID())
+	c.Say("transfer      %s", b.ID())
 	for _, n := range st.Counts {
 		if n.Files > 0 {
 			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
@@ -126,16 +126,16 @@ func summary(c *console.Console, b *outbox.Bag) {
 	for _, p := range st.Sizes.Parts {
 		size += p
 	}
-	c.Say("  parts      %d, %s encrypted", len(st.Sizes.Parts), console.Bytes(size))
+	c.Say("  parts       %d, %s encrypted", len(st.Sizes.Parts), console.Bytes(size))
 	if q := b.Quarantine(); q != "" {
-		c.Say("  left out   kept encrypted in %s", q)
+		c.Say("  left out    kept encrypted in %s", q)
 	}
 	if len(b.Written) == 0 {
-		c.Say("  ready in the outbox: %s", b.Dir())
+		c.Say("  ready       in the outbox: %s", b.Dir())
 		return
 	}
 	last := b.Written[len(b.Written)-1]
-	c.Say("  sealed     counter %d, drive %.8s", last.Counter, last.Drive)
+	c.Say("  sealed      counter %d, drive %.8s", last.Counter, last.Drive)
 }
 
 // report tells of a workflow or bag that did not go through.
@@ -151,14 +151,14 @@ func report(c *console.Console, b *outbox.Bag, err error) {
 	}
 	c.Result(result, r.Reason, id, r)
 	if b != nil && b.Held != "" {
-		c.Say("transfer   %s is held; do not carry it", id)
+		c.Say("transfer      %s is held; do not carry it", id)
 		for _, n := range b.Statement.Counts {
 			if n.Files > 0 {
 				c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
 			}
 		}
 		if q := b.Quarantine(); q != "" {
-			c.Say("  not clean  kept encrypted in %s", q)
+			c.Say("  not clean   kept encrypted in %s", q)
 		}
 	}
 }

@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -93,30 +92,47 @@ func (d *Drive) Present() error {
 }
 
 // Same says whether the folder at other is the drive, inside it, or around it.
+//
+// BUG: a part of the drive that is mounted elsewhere as well is not recognised
+// there.
 func (d *Drive) Same(other string) (bool, error) {
-	a, err := realPath(d.path)
-	if err != nil {
-		return false, err
+	in, err := within(d.path, other)
+	if err != nil || in {
+		return in, err
 	}
-	b, err := realPath(other)
-	if err != nil {
-		return false, err
-	}
-	within := func(outer, inner string) bool {
-		return inner == outer || strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/")
-	}
-	return within(a, b) || within(b, a), nil
+	return within(other, d.path)
 }
 
-// realPath asks the kernel for the one name of a folder; a path compared as a
-// string would miss links and mounts by another name.
-func realPath(p string) (string, error) {
-	f, err := os.Open(p)
-	if err != nil {
-		return "", err
+// within climbs from inner to the root and compares what the kernel says of each
+// folder: paths compared as strings would miss links, and mounts under two names.
+func within(outer, inner string) (bool, error) {
+	var want unix.Stat_t
+	if err := unix.Stat(outer, &want); err != nil {
+		return false, &fs.PathError{Op: "stat", Path: outer, Err: err}
 	}
-	defer f.Close()
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	fd, err := unix.Open(inner, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: inner, Err: err}
+	}
+	var below unix.Stat_t
+	for {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return false, errors.Join(err, unix.Close(fd))
+		}
+		switch {
+		case st.Dev == want.Dev && st.Ino == want.Ino:
+			return true, unix.Close(fd)
+		case st.Dev == below.Dev && st.Ino == below.Ino: // the root is its own parent
+			return false, unix.Close(fd)
+		}
+		below = st
+		up, err := unix.Openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err := errors.Join(err, unix.Close(fd)); err != nil {
+			return false, err
+		}
+		fd = up
+	}
 }
 
 // Free is the room left on the drive, in bytes.

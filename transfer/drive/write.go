@@ -122,7 +122,7 @@ func (d *Drive) write(ctx context.Context, o Object, progress Progress) (err err
 	}
 	src, err := o.Open()
 	if err != nil {
-		return err
+		return fmt.Errorf("opening %q in the outbox: %w: %w", o.Name, ErrSource, err)
 	}
 	defer src.Close()
 	name := o.Name + suffix
@@ -161,7 +161,7 @@ func (d *Drive) write(ctx context.Context, o Object, progress Progress) (err err
 			break
 		}
 		if rerr != nil {
-			return fmt.Errorf("reading %q in the outbox: %w", o.Name, rerr)
+			return fmt.Errorf("reading %q in the outbox: %w: %w", o.Name, ErrSource, rerr)
 		}
 	}
 	if err := out.Close(); err != nil {
@@ -176,9 +176,9 @@ func (d *Drive) write(ctx context.Context, o Object, progress Progress) (err err
 	return nil
 }
 
-// ErrSource: the copy in the outbox is no longer what was prepared. IT looks at
-// the kiosk's disk; the transfer is prepared again.
-var ErrSource = errors.New("the prepared copy was altered on the kiosk's disk")
+// ErrSource: the copy in the outbox is no longer what was prepared, or cannot be
+// read. IT looks at the kiosk's disk; the transfer is prepared again.
+var ErrSource = errors.New("the prepared copy is damaged on the kiosk's disk")
 
 // name gives a checked object its name and flushes the folder.
 func (d *Drive) name(name string) error {

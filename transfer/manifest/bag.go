@@ -35,8 +35,8 @@ var TagFiles = []string{BagInfo, BagIt, DetailsFile, FileSums, Index, Manifest, 
 
 // Limits of a bag.
 const (
-	MaxParts    = 10_000
-	MaxPartSize = 4<<30 - 1 // bytes: a file on FAT32
+	MaxParts    = 4096
+	MaxPartSize = 4<<30 - 1 // bytes: a file on FAT32; so is an encrypted tag file
 	MaxTagFile  = 4 << 20   // bytes of a tag file that is not encrypted
 )
 
@@ -51,15 +51,18 @@ var RecoverScript []byte
 // PartName is the name of part n, from 1, in the bag.
 func PartName(n int) string { return fmt.Sprintf("%s/%06d.age", Data, n) }
 
+// idTime is the time in a transfer's id, as package time words layouts.
+const idTime = "20060102T1504Z"
+
 // ID makes a transfer's id: time, kiosk and transfer number.
 func ID(t time.Time, kiosk string, number int64) string {
-	return fmt.Sprintf("%s-%s-%06d", t.UTC().Format("20060102T1504Z"), kiosk, number)
+	return fmt.Sprintf("%s-%s-%06d", t.UTC().Format(idTime), kiosk, number)
 }
 
 // ValidID says whether s has the form of a transfer's id.
 func ValidID(s string) bool {
 	t, rest, ok := strings.Cut(s, "-")
-	if _, err := time.Parse("20060102T1504Z", t); err != nil || !ok {
+	if _, err := time.Parse(idTime, t); err != nil || !ok {
 		return false
 	}
 	i := strings.LastIndexByte(rest, '-')

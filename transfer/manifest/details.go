@@ -8,11 +8,11 @@ import (
 )
 
 // Details is what is too long or too personal for the statement. It is
-// encrypted like the parts: one line of JSON of each kind that is set.
+// encrypted like the parts.
 type Details struct {
 	Transfer    string           `json:"transfer"`
 	Workflow    string           `json:"workflow"` // its name
-	Source      string           `json:"source"`   // where the files were read, as configured
+	Source      string           `json:"source"`   // where the files were read, as configured: bytes, like a path
 	Started     time.Time        `json:"started"`
 	Definitions []DefinitionFile `json:"definitions"`
 	Exemptions  []Exemption      `json:"exemptions"`
@@ -30,8 +30,7 @@ type DefinitionFile struct {
 // Exemption is a use of a written rule for files that are carried although they
 // are not clean.
 type Exemption struct {
-	Rule  string `json:"rule"` // as the policy words it
-	By    string `json:"by"`   // who approved it
+	Rule  string `json:"rule"` // as the policy words it, with who approved it
 	Files int64  `json:"files"`
 }
 
@@ -53,7 +52,20 @@ type detailsLine struct {
 // Marshal writes the details as JSON Lines: the transfer, then a line for each
 // definition file, then a line for each exemption used.
 func (d *Details) Marshal() ([]byte, error) {
-	var buf bytes.Buffer
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	data, err := d.lines()
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxDetails {
+		return nil, malformed("details of %d bytes", len(data))
+	}
+	return data, nil
+}
+
+func (d *Details) lines() ([]byte, error) {
 	lines := []detailsLine{{Format: detailsFormat, Transfer: d.Transfer, Workflow: d.Workflow, Source: Path(d.Source), Started: &d.Started}}
 	for i := range d.Definitions {
 		lines = append(lines, detailsLine{Definition: &d.Definitions[i]})
@@ -61,17 +73,32 @@ func (d *Details) Marshal() ([]byte, error) {
 	for i := range d.Exemptions {
 		lines = append(lines, detailsLine{Exemption: &d.Exemptions[i]})
 	}
+	var buf bytes.Buffer
 	for _, l := range lines {
 		data, err := marshal(l)
 		if err != nil {
 			return nil, err
 		}
-		if len(data) >= MaxLine {
-			return nil, malformed("a line of %d bytes", len(data))
-		}
 		buf.Write(append(data, '\n'))
 	}
 	return buf.Bytes(), nil
+}
+
+func (d *Details) check() error {
+	if !ValidID(d.Transfer) || !ValidName(d.Workflow) || d.Source == "" || len(d.Source) > MaxPath || !validTime(d.Started) {
+		return malformed("details of transfer %.80q, workflow %.80q, started %v", d.Transfer, d.Workflow, d.Started)
+	}
+	for _, f := range d.Definitions {
+		if !validText(f.Engine, MaxText) || !validText(f.Name, MaxText) || f.Size < 0 || !validTime(f.Time) {
+			return malformed("definition file %.80q of %.80q, %d bytes, of %v", f.Name, f.Engine, f.Size, f.Time)
+		}
+	}
+	for _, e := range d.Exemptions {
+		if !validText(e.Rule, MaxRule) || e.Files < 1 {
+			return malformed("an exemption used for %d files", e.Files)
+		}
+	}
+	return nil
 }
 
 // ParseDetails reads what Marshal wrote for that transfer.

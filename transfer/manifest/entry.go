@@ -9,10 +9,10 @@ import (
 
 // Limits of the index. They bound a reader's memory, not what a hospital has.
 const (
-	MaxPath     = 32 << 10 // bytes of a path
-	MaxName     = 1 << 10  // bytes of one name in it
-	MaxFindings = 32       // findings of one file; further ones are not listed
-	MaxLine     = 128 << 10
+	MaxPath     = 32 << 10  // bytes of a path
+	MaxName     = 1 << 10   // bytes of one name in it
+	MaxFindings = 32        // findings of one file; further ones are not listed
+	MaxLine     = 128 << 10 // bytes of a line and its end: no valid entry needs more
 )
 
 // Path is a path as bytes: two Shift_JIS names must not both become U+FFFD.
@@ -28,7 +28,7 @@ func (p Path) MarshalText() ([]byte, error) {
 func (p *Path) UnmarshalText(text []byte) error {
 	raw, err := base64.StdEncoding.Strict().DecodeString(string(text))
 	if err != nil {
-		return malformed("path %.80q", text)
+		return malformed("a path that is not base64")
 	}
 	*p = Path(raw)
 	return nil
@@ -127,46 +127,48 @@ func (e *Entry) Carried() bool { return e.Part > 0 }
 func (e *Entry) Check() error {
 	switch {
 	case !e.Path.Valid():
-		return malformed("path %.80q", string(e.Path))
+		return malformed("a path of %d bytes that cannot be extracted", len(e.Path))
 	case e.Size < 0, e.Part < 0, e.Part > MaxParts, e.Offset < 0, e.Offset%Block != 0:
-		return malformed("%.80q: size %d, part %d, offset %d", string(e.Path), e.Size, e.Part, e.Offset)
+		return malformed("size %d, part %d, offset %d", e.Size, e.Part, e.Offset)
 	case e.Part == 0 && e.Offset != 0:
-		return malformed("%.80q: an offset in no part", string(e.Path))
+		return malformed("an offset in no part")
+	case !validTime(e.ModTime):
+		return malformed("time %v", e.ModTime)
 	case len(e.Findings) > MaxFindings:
-		return malformed("%.80q: %d findings", string(e.Path), len(e.Findings))
-	case !e.ModTime.Equal(Timestamp(e.ModTime)) || e.ModTime.Location() != time.UTC:
-		return malformed("%.80q: time %v", string(e.Path), e.ModTime)
+		return malformed("%d findings", len(e.Findings))
 	}
 	for _, f := range e.Findings {
-		if f.Engine == "" || f.Name == "" {
-			return malformed("%.80q: a finding without engine or name", string(e.Path))
+		if !validText(f.Engine, MaxText) || !validText(f.Name, MaxText) || f.Where != "" && !validText(f.Where, MaxText) {
+			return malformed("finding %.80q of %.80q", f.Name, f.Engine)
 		}
 	}
-	clear := e.Verdict == Clean || e.Verdict == Exempt
 	switch e.Type {
 	case File:
-		if !slices.Contains(Verdicts, e.Verdict) {
-			return malformed("%.80q: verdict %.80q", string(e.Path), e.Verdict)
-		}
-		if e.Carried() != clear {
-			return malformed("%.80q: %s in part %d", string(e.Path), e.Verdict, e.Part)
-		}
-		if e.Carried() && e.SHA256 == nil {
-			return malformed("%.80q: carried without a digest", string(e.Path))
-		}
-		if !clear && len(e.Findings) == 0 || e.Verdict == Clean && len(e.Findings) > 0 {
-			return malformed("%.80q: %s with %d findings", string(e.Path), e.Verdict, len(e.Findings))
-		}
+		return e.checkFile()
 	case Folder:
 		if e.Size != 0 || e.SHA256 != nil || e.Verdict != "" || len(e.Findings) > 0 || !e.Carried() {
-			return malformed("folder %.80q with more than a name", string(e.Path))
+			return malformed("a folder with more than a name, or not carried")
 		}
 	case Other:
 		if e.Verdict != Unscannable || e.SHA256 != nil || e.Carried() || len(e.Findings) == 0 {
-			return malformed("%.80q is carried though it is no file", string(e.Path))
+			return malformed("no file and no folder, and not left out as that")
 		}
 	default:
-		return malformed("%.80q: type %.80q", string(e.Path), e.Type)
+		return malformed("type %.80q", e.Type)
+	}
+	return nil
+}
+
+func (e *Entry) checkFile() error {
+	switch {
+	case !slices.Contains(Verdicts, e.Verdict):
+		return malformed("verdict %.80q", e.Verdict)
+	case e.Carried() != (e.Verdict == Clean || e.Verdict == Exempt):
+		return malformed("a file that is %s in part %d", e.Verdict, e.Part)
+	case e.Carried() && e.SHA256 == nil:
+		return malformed("a file carried without a digest")
+	case (e.Verdict == Clean) != (len(e.Findings) == 0):
+		return malformed("a file that is %s with %d findings", e.Verdict, len(e.Findings))
 	}
 	return nil
 }
@@ -185,3 +187,6 @@ func Timestamp(t time.Time) time.Time {
 	}
 	return t
 }
+
+// validTime says whether t is as a document holds it.
+func validTime(t time.Time) bool { return t.Equal(Timestamp(t)) && t.Location() == time.UTC }

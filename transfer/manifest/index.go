@@ -3,6 +3,7 @@ package manifest
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -30,19 +31,19 @@ func (o *order) next(e *Entry) error {
 		return err
 	}
 	if o.last != "" && o.last.Compare(e.Path) >= 0 {
-		return malformed("%.80q is out of order or listed twice", string(e.Path))
+		return malformed("a path out of order or listed twice")
 	}
 	parent := e.Path.Parent()
 	for len(o.folders) > 0 && o.folders[len(o.folders)-1] != parent {
 		o.folders = o.folders[:len(o.folders)-1]
 	}
 	if parent != "" && len(o.folders) == 0 {
-		return malformed("%.80q is in a folder that is not listed", string(e.Path))
+		return malformed("a path in a folder that is not listed")
 	}
 	if e.Carried() {
 		// A part begins with a header, and headers follow one another.
 		if e.Part < o.part || e.Part == o.part && e.Offset < o.offset || e.Part > o.part && e.Offset != 0 {
-			return malformed("%.80q: no header can be at %d in part %d", string(e.Path), e.Offset, e.Part)
+			return malformed("no header can be at %d in part %d", e.Offset, e.Part)
 		}
 		o.part, o.offset = e.Part, e.Offset+Block
 	}
@@ -57,19 +58,24 @@ func (o *order) next(e *Entry) error {
 type IndexWriter struct {
 	w     io.Writer
 	order order
+	lines int64 // entries, without the header
 }
 
 // NewIndexWriter writes the header line of transfer's index to w.
 func NewIndexWriter(w io.Writer, transfer string) (*IndexWriter, error) {
 	x := &IndexWriter{w: w}
-	return x, x.line(indexHeader{indexFormat, transfer})
+	if err := x.line(indexHeader{indexFormat, transfer}); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // Write adds a line. An entry that no reader would accept is an error, and
-// nothing of it is written.
+// nothing of it is written; the index then ends before it.
 func (x *IndexWriter) Write(e *Entry) error {
+	x.lines++
 	if err := x.order.next(e); err != nil {
-		return err
+		return fmt.Errorf("index line %d: %w", x.lines, err)
 	}
 	return x.line(e)
 }
@@ -91,6 +97,7 @@ func (x *IndexWriter) line(v any) error {
 type IndexReader struct {
 	r     *bufio.Reader
 	order order
+	lines int64 // entries, without the header
 }
 
 // NewIndexReader checks the header line against transfer.
@@ -101,7 +108,7 @@ func NewIndexReader(r io.Reader, transfer string) (*IndexReader, error) {
 		return nil, malformed("an empty index")
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("index header: %w", err)
 	}
 	var h indexHeader
 	if err := parse(line, &h); err != nil {
@@ -113,20 +120,25 @@ func NewIndexReader(r io.Reader, transfer string) (*IndexReader, error) {
 	return x, nil
 }
 
-// Next returns the next entry, or io.EOF after the last.
+// Next returns the next entry, or io.EOF after the last. After another error
+// the index is not to be read on.
 func (x *IndexReader) Next() (*Entry, error) {
 	line, err := x.line()
+	if err == io.EOF {
+		return nil, err
+	}
+	x.lines++
+	e := new(Entry)
+	if err == nil {
+		err = parse(line, e)
+	}
+	if err == nil {
+		err = x.order.next(e)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("index line %d: %w", x.lines, err)
 	}
-	var e Entry
-	if err := parse(line, &e); err != nil {
-		return nil, err
-	}
-	if err := x.order.next(&e); err != nil {
-		return nil, err
-	}
-	return &e, nil
+	return e, nil
 }
 
 func (x *IndexReader) line() ([]byte, error) {

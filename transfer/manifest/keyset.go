@@ -20,16 +20,20 @@ type KeySet struct {
 const (
 	keySetFormat = "sekisho-keys/1"
 	maxKeySet    = 16 << 10
+
+	recipientPrefix = "age1pq1" // of the hybrid post-quantum type
+	maxRecipient    = 4 << 10   // bytes; one has 1,959
+	maxPEM          = 1 << 10   // bytes; one of P-256 has 178
 )
 
 // Marshal gives the key set's canonical form, ending in a line feed.
 func (k *KeySet) Marshal() ([]byte, error) {
 	k.Format = keySetFormat
-	data, err := marshal(k)
-	if err != nil {
+	if err := k.check(); err != nil {
 		return nil, err
 	}
-	if err := k.check(); err != nil {
+	data, err := marshal(k)
+	if err != nil {
 		return nil, err
 	}
 	return append(data, '\n'), nil
@@ -55,11 +59,23 @@ func ParseKeySet(data []byte) (*KeySet, error) {
 }
 
 func (k *KeySet) check() error {
-	if k.Format != keySetFormat || !ValidName(k.Gate) || k.Receipts == "" || k.Ledger == "" ||
-		!strings.HasPrefix(k.Encryption, "age1") || !strings.HasPrefix(k.Recovery, "age1") || k.Encryption == k.Recovery {
+	switch {
+	case k.Format != keySetFormat || !ValidName(k.Gate):
 		return malformed("not the key set of a gate")
+	case !validRecipient(k.Encryption), !validRecipient(k.Recovery):
+		return malformed("a recipient that is no hybrid one of age")
+	case k.Encryption == k.Recovery:
+		return malformed("one key for encryption and recovery")
+	case !validLines(k.Receipts, maxPEM), !validLines(k.Ledger, maxPEM):
+		return malformed("a key that is not PEM")
+	case k.Receipts == k.Ledger:
+		return malformed("one key for receipts and ledger")
 	}
 	return nil
+}
+
+func validRecipient(s string) bool {
+	return strings.HasPrefix(s, recipientPrefix) && validText(s, maxRecipient)
 }
 
 // Digest identifies the key set; two people compare it when a kiosk is enrolled.

@@ -8,7 +8,7 @@
 //   - the details, what is too long or too personal for the statement (Details),
 //   - the receipt, the gate's signed answer (Receipt),
 //   - the key set of a gate (KeySet),
-//   - BagIt's own files (Bag, Checksums, Validate),
+//   - BagIt's own files (Info, Sum, ParseSums),
 //   - the tar headers that follow from the index (Header).
 //
 // FORMAT.md beside this file is the specification.
@@ -16,7 +16,9 @@
 // The package turns bytes into structs and back and does no I/O of its own. It
 // neither encrypts nor signs, and it never sees an unverified statement: seal.Open
 // hands on only bytes that verified. Every parser accepts exactly what the
-// marshaller beside it would write, and nothing else.
+// marshaller beside it would write, and nothing else. No error holds a path:
+// names of files are as personal as what is in them. An index's errors name the
+// line.
 package manifest
 
 import (

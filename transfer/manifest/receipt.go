@@ -73,14 +73,16 @@ func (r *Receipt) check() error {
 	switch {
 	case r.Format != receiptFormat || !ValidName(r.Gate) || !ValidName(r.Kiosk) || !ValidID(r.Transfer) || r.Counter == 0:
 		return malformed("not a receipt")
-	case r.Result == Accepted && (r.Generation == "" || r.Reason != ""),
-		r.Result == Refused && (r.Generation != "" || r.Reason == ""),
+	case r.Result == Accepted && (!ValidID(r.Generation) || r.Reason != ""),
+		r.Result == Refused && (r.Generation != "" || !ValidName(r.Reason)),
 		r.Result != Accepted && r.Result != Refused:
 		return malformed("a receipt that is neither acceptance nor refusal")
 	case r.Scanned != (len(r.Engines) > 0):
 		return malformed("a receipt that names engines without a scan, or a scan without engines")
-	case !r.Time.Equal(Timestamp(r.Time)) || r.Time.Location() != time.UTC:
+	case !validTime(r.Time):
 		return malformed("time %v", r.Time)
+	case !validLines(r.Ledger, maxCheckpoint):
+		return malformed("a receipt without the checkpoint of the gate's ledger")
 	}
-	return nil
+	return checkEngines(r.Engines)
 }

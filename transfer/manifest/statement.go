@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +15,13 @@ const (
 	predicateType = "https://sekisho.dev/transfer/v1"
 )
 
-// MaxStatement bounds a statement in bytes: a few KB, and room for the sizes of
-// MaxParts parts.
-const MaxStatement = 128 << 10
+// Limits of a statement. A few KB are usual; the largest has the sizes of
+// MaxParts parts and still fits a seal.
+const (
+	MaxStatement = 64 << 10 // bytes
+	MaxGaps      = 256      // counter values that one statement explains
+	maxEngines   = 16
+)
 
 // Statement is what a seal signs of one transfer: an in-toto statement whose
 // subject is the bag's tag manifest, with the fields below as its predicate.
@@ -146,34 +151,67 @@ func ParseStatement(data []byte) (*Statement, error) {
 
 func (s *Statement) check() error {
 	switch {
-	case !ValidID(s.Transfer):
-		return malformed("transfer %.80q", s.Transfer)
-	case !ValidName(s.Kiosk) || !validDrive(s.Drive) || s.Staff != "" && !ValidName(s.Staff):
-		return malformed("kiosk %.80q, drive %.80q, staff %.80q", s.Kiosk, s.Drive, s.Staff)
-	case s.Number < 1 || s.Workflow < 0 || s.Counter == 0 || s.Folders < 0:
-		return malformed("number %d, workflow %d, counter %d", s.Number, s.Workflow, s.Counter)
-	case len(s.Sizes.Parts) == 0 || len(s.Sizes.Parts) > MaxParts:
-		return malformed("%d parts", len(s.Sizes.Parts))
-	case s.Sizes.TagManifest <= 0 || s.Sizes.TagManifest > MaxTagFile:
-		return malformed("a tag manifest of %d bytes", s.Sizes.TagManifest)
-	case len(s.Engines) == 0 || len(s.Engines) > 16:
-		return malformed("%d engines", len(s.Engines))
-	case len(s.Gaps) > MaxGaps || !slices.IsSorted(s.Gaps) || len(s.Gaps) > 0 && s.Gaps[len(s.Gaps)-1] >= s.Counter:
-		return malformed("gaps in the counter that cannot be")
+	case !ValidID(s.Transfer) || !ValidName(s.Kiosk) || s.Number < 1 ||
+		s.Transfer[len(idTime):] != fmt.Sprintf("-%s-%06d", s.Kiosk, s.Number):
+		return malformed("transfer %.80q, number %d of kiosk %.80q", s.Transfer, s.Number, s.Kiosk)
+	case !validDrive(s.Drive) || s.Staff != "" && !ValidName(s.Staff):
+		return malformed("drive %.80q, staff %.80q", s.Drive, s.Staff)
+	case s.Workflow < 0 || s.Counter == 0 || s.Folders < 0:
+		return malformed("workflow %d, counter %d, %d folders", s.Workflow, s.Counter, s.Folders)
+	case !validTime(s.DataAsOf), !validTime(s.Prepared), !validTime(s.Time):
+		return malformed("times %v, %v, %v", s.DataAsOf, s.Prepared, s.Time)
+	case !validText(s.AsOf, MaxText), !validText(s.TimeFrom, MaxText), !validText(s.Software, MaxText):
+		return malformed("asOf %.80q, timeFrom %.80q, software %.80q", s.AsOf, s.TimeFrom, s.Software)
+	case !validLines(s.Ledger, maxCheckpoint):
+		return malformed("no checkpoint of the kiosk's ledger")
+	case len(s.Gaps) > MaxGaps:
+		return malformed("%d gaps in the counter", len(s.Gaps))
+	case len(s.Engines) == 0:
+		return malformed("no engine")
 	}
-	if len(s.Sizes.Tags) != len(TagFiles) {
-		return malformed("%d tag files", len(s.Sizes.Tags))
+	var last uint64
+	for _, gap := range s.Gaps {
+		if gap <= last || gap >= s.Counter {
+			return malformed("a gap at %d, after %d and below %d", gap, last, s.Counter)
+		}
+		last = gap
 	}
-	for i, t := range s.Sizes.Tags {
-		if t.Name != TagFiles[i] || t.Bytes <= 0 {
+	if err := checkEngines(s.Engines); err != nil {
+		return err
+	}
+	if err := s.Sizes.check(); err != nil {
+		return err
+	}
+	return s.checkCounts()
+}
+
+func (s *Sizes) check() error {
+	switch {
+	case s.TagManifest <= 0 || s.TagManifest > MaxTagFile:
+		return malformed("a tag manifest of %d bytes", s.TagManifest)
+	case len(s.Tags) != len(TagFiles):
+		return malformed("%d tag files", len(s.Tags))
+	case len(s.Parts) == 0 || len(s.Parts) > MaxParts:
+		return malformed("%d parts", len(s.Parts))
+	}
+	for i, t := range s.Tags {
+		limit := int64(MaxTagFile)
+		if strings.HasSuffix(t.Name, ".age") {
+			limit = MaxPartSize
+		}
+		if t.Name != TagFiles[i] || t.Bytes <= 0 || t.Bytes > limit {
 			return malformed("tag file %.80q of %d bytes", t.Name, t.Bytes)
 		}
 	}
-	for _, n := range s.Sizes.Parts {
+	for _, n := range s.Parts {
 		if n <= 0 || n > MaxPartSize {
 			return malformed("a part of %d bytes", n)
 		}
 	}
+	return nil
+}
+
+func (s *Statement) checkCounts() error {
 	if len(s.Counts) != len(Verdicts) {
 		return malformed("%d counts", len(s.Counts))
 	}
@@ -185,9 +223,17 @@ func (s *Statement) check() error {
 	if out := s.Count(Detected).Files + s.Count(Unscannable).Files; s.Partial != (out > 0) {
 		return malformed("partial is %v with %d files left out", s.Partial, out)
 	}
-	for _, t := range []time.Time{s.DataAsOf, s.Prepared, s.Time} {
-		if !t.Equal(Timestamp(t)) || t.Location() != time.UTC {
-			return malformed("time %v", t)
+	return nil
+}
+
+// checkEngines is for statements and receipts alike.
+func checkEngines(engines []Engine) error {
+	if len(engines) > maxEngines {
+		return malformed("%d engines", len(engines))
+	}
+	for _, e := range engines {
+		if !validText(e.Name, MaxText) || !validText(e.Version, MaxText) || !validTime(e.Newest) {
+			return malformed("engine %.80q, version %.80q, newest definitions of %v", e.Name, e.Version, e.Newest)
 		}
 	}
 	return nil
@@ -206,9 +252,6 @@ func (s *Statement) Count(verdict string) Count {
 func (s *Statement) Demonstration() bool {
 	return slices.ContainsFunc(s.Engines, func(e Engine) bool { return e.Demonstration })
 }
-
-// MaxGaps bounds the counter values that one statement explains.
-const MaxGaps = 256
 
 // ValidName says whether s can name a kiosk, a workflow or a member of staff:
 // letters a–z and A–Z, digits, "-" and "_", at most 32.

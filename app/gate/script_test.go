@@ -1,0 +1,11 @@
+package main
+
+import (
+	"testing"
+
+	"sekisho/app/internal/script"
+)
+
+func TestMain(m *testing.M) { script.Main(m, "gate", main) }
+
+func TestScripts(t *testing.T) { script.Run(t, "kiosk") }

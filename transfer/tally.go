@@ -1,0 +1,62 @@
+package transfer
+
+import (
+	"maps"
+	"slices"
+
+	"sekisho/scan"
+	"sekisho/transfer/manifest"
+)
+
+// note counts an entry and reports it.
+func (r *reading) note(e *manifest.Entry, rule string) {
+	if e.Type == manifest.Folder {
+		r.folders++
+		return
+	}
+	var v scan.Verdict
+	_ = v.UnmarshalText([]byte(e.Verdict)) // unknown is Unscannable
+	r.tally.Add(v, e.Size)
+	c := r.sums[e.Verdict]
+	c.Files++
+	c.Bytes += e.Size
+	r.sums[e.Verdict] = c
+	if rule != "" {
+		r.rules[rule]++
+	}
+	r.bytes += e.Size
+	r.Watcher.file(e)
+	r.Watcher.progress(Progress{Phase: PhasePrepare, Transfer: r.draft.Plan.Transfer,
+		Files: r.tally.Files, TotalFiles: r.total.Files + r.total.Left + r.total.Failed, Bytes: r.bytes, TotalBytes: r.total.Bytes})
+}
+
+// held is the reason to keep the bag from being carried, or "".
+func (r *reading) held() Reason {
+	switch {
+	case r.Workflow.Policy.Decide(r.tally) != scan.Hold:
+		return ""
+	case r.Workflow.Policy.Strict, r.Workflow.Policy.Kind != scan.Files, r.tally.LeftOut >= r.tally.Files:
+		if r.tally.ByVerdict[scan.Detected] > 0 {
+			return Detected
+		}
+		return Unscannable
+	}
+	return TooManyLeftOut
+}
+
+func (r *reading) counts() []manifest.Count {
+	counts := make([]manifest.Count, len(manifest.Verdicts))
+	for i, v := range manifest.Verdicts {
+		counts[i] = r.sums[v]
+		counts[i].Verdict = v
+	}
+	return counts
+}
+
+func (r *reading) exemptions() []manifest.Exemption {
+	used := make([]manifest.Exemption, 0, len(r.rules))
+	for _, rule := range slices.Sorted(maps.Keys(r.rules)) {
+		used = append(used, manifest.Exemption{Rule: rule, Files: r.rules[rule]})
+	}
+	return used
+}
