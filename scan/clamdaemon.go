@@ -81,6 +81,9 @@ func (d *daemon) start(ctx context.Context) error {
 	d.cmd.Env = []string{"LC_ALL=C"}
 	d.cmd.Dir = "/"
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.owner}
+	if d.owner != nil { // we are root: it gets a network of its own, with nothing in it
+		d.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	}
 	if err := startBound(d.cmd); err != nil {
 		d.cmd = nil
 		return fmt.Errorf("starting clamd: %w", err)

@@ -28,12 +28,8 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 	if daemons < 0 {
 		return nil, fmt.Errorf("clamd: %d daemons", daemons)
 	}
-	unpack := cfg.Unpack
-	if unpack == 0 {
-		unpack = clamdUnpack
-	}
-	if unpack < 16<<20 || unpack > clamdUnpack {
-		return nil, fmt.Errorf("clamd: unpack %d is not between 16 and 4000 MiB", unpack)
+	if cfg.Unpack != 0 && (cfg.Unpack < 16<<20 || cfg.Unpack > clamdUnpack) {
+		return nil, fmt.Errorf("clamd: unpack %d is not between 16 and 4000 MiB", cfg.Unpack)
 	}
 	program, err := findClamd()
 	if err != nil {
@@ -43,11 +39,7 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One stream at a time, see Scan; so only one daemon holds a stream.
-	c.largest = min(c.largest, unpack)
-	c.need = int64(daemons)*unpack + clamdLargest
-	c.margin = unpack + clamdLargest
-	parent, err := chooseTemporary(cfg.Temporary, c.need)
+	parent, unpack, err := c.room(cfg, int64(daemons))
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +74,29 @@ func (c *clamav) prepare(cfg ClamdConfig, builtin fs.FS) ([]*server, error) {
 		servers = append(servers, &server{socket: d.socket, daemon: d})
 	}
 	return servers, nil
+}
+
+// room chooses where daemons unpack and how much: what is configured, or as
+// much as there is room for. Less makes more content unscannable, never clean.
+func (c *clamav) room(cfg ClamdConfig, daemons int64) (parent string, unpack int64, err error) {
+	limits := []int64{clamdUnpack, 2000 << 20, 1000 << 20, 500 << 20, 250 << 20}
+	if cfg.Unpack != 0 {
+		limits = []int64{cfg.Unpack}
+	}
+	largest := c.largest
+	for _, unpack = range limits {
+		// One stream at a time, see Scan; so only one daemon holds a stream.
+		c.largest = min(largest, unpack)
+		c.need = daemons*unpack + c.largest
+		c.margin = unpack + c.largest
+		if parent, err = chooseTemporary(cfg.Temporary, c.need); err == nil {
+			break
+		}
+	}
+	if err == nil && cfg.Unpack == 0 && unpack < clamdUnpack {
+		c.log.Warn("little room to unpack: larger content will be unscannable", "folder", parent, "MiB", unpack>>20)
+	}
+	return parent, unpack, err
 }
 
 // identify asks the daemons who they are; they must be the same.

@@ -50,6 +50,7 @@ type Clamd struct {
 	Sockets     []string `toml:"sockets"`      // not private: unix sockets
 	Definitions []string `toml:"definitions"`  // private: files or folders of .cvd, .ndb, … beside the demonstration set
 	User        string   `toml:"user"`         // private: who runs it when we are root; default clamav
+	UnpackMiB   int64    `toml:"unpack_mib"`   // private: what one file may unpack to; default 4000, less where there is no room
 	TimeoutSecs int      `toml:"timeout_secs"` // for one file; default 300
 }
 
@@ -220,7 +221,7 @@ func (e *Engines) Scan() scan.Config {
 	return scan.Config{
 		Workers: e.Workers,
 		Clamd: scan.ClamdConfig{Private: e.Clamd.Private, Daemons: e.Clamd.Daemons, Sockets: e.Clamd.Sockets,
-			Definitions: e.Clamd.Definitions, User: e.Clamd.User, ScanTimeout: time.Duration(e.Clamd.TimeoutSecs) * time.Second},
+			Definitions: e.Clamd.Definitions, User: e.Clamd.User, Unpack: e.Clamd.UnpackMiB << 20, ScanTimeout: time.Duration(e.Clamd.TimeoutSecs) * time.Second},
 		Yara: scan.YaraConfig{Rules: e.Yara.Rules, Timeout: time.Duration(e.Yara.TimeoutSecs) * time.Second},
 	}
 }
