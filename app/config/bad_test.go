@@ -32,7 +32,7 @@ const exempt = "[[workflow.exempt]]\nby = 'it-01'\nreason = 'x'\n"
 var bad = []change{
 	// A line of the file is named where the decoder knows it.
 	{line: "part_mib = 128", by: "part_mb = 128", want: `f.toml:17:1: unknown key "part_mb"`},
-	{line: "strict = false", by: "strickt = false", want: `f.toml:70:1: unknown key "workflow.strickt"`},
+	{line: "strict = false", by: "strickt = false", want: `f.toml:73:1: unknown key "workflow.strickt"`},
 	{line: "workers = 4", by: "wrokers = 4", want: `unknown key "engines.wrokers"`},
 	{line: "part_mib = 128", by: "part_mib = '128'", want: "f.toml:17:12: part_mib: want a whole number, not TOML string"},
 	{line: "part_mib = 128", by: "part_mib = 1.5", want: "part_mib: want a whole number, not TOML float"},
@@ -42,7 +42,7 @@ var bad = []change{
 	{line: `kiosk = "kiosk1"`, by: "kiosk = 3", want: "kiosk: want text in quotes, not TOML integer"},
 	{line: `# rules = ["/etc/sekisho/yara"]`, by: "rules = 'x'", want: "engines.yara.rules: want a list of texts, not TOML string"},
 	{line: "[engines]", by: "[engines", want: "f.toml:26:9: "},
-	{line: "number = 1", by: "number = 1\nnumber = 2", want: "f.toml:64:1: number: "},
+	{line: "number = 1", by: "number = 1\nnumber = 2", want: "f.toml:67:1: number: "},
 	{line: `kind = "files"`, by: `kind = "file"`, want: `workflow.kind: no such kind of workflow: "file" (want files or set)`},
 
 	// A key in other case is another key, not a second spelling.
