@@ -3,11 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"iter"
-	"os"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,29 +30,6 @@ type reading struct {
 	folders int64
 	rules   map[string]int64 // uses of exemptions
 	bytes   int64
-}
-
-// item is one entry on its way through the pass.
-type item struct {
-	from  source.Entry
-	room  *scan.Room
-	entry manifest.Entry
-	rule  string
-	blob  *scan.Blob
-	err   error
-	done  chan struct{}
-}
-
-func (i *item) close() {
-	if i.from.File != nil {
-		_ = i.from.File.Close() // only read from
-	}
-	if i.room != nil {
-		i.room.Release() // nothing to do once it was filled
-	}
-	if i.blob != nil {
-		_ = i.blob.Close()
-	}
 }
 
 func (r *reading) run(ctx context.Context) error {
@@ -161,172 +134,6 @@ func (r *reading) walk(ctx context.Context, next func(*item) error) error {
 		return refuse(SourceFailed, r.Workflow.Source, err)
 	}
 	return err
-}
-
-// compare walks the source beside a journal, reading nothing, and says whether
-// the journal's lines are its first entries; with whole, all of them.
-func (p *Preparation) compare(ctx context.Context, lines func(func(*outbox.Line) error) error, whole bool) (bool, error) {
-	known, stop := iter.Pull2(journal(lines))
-	defer stop()
-	differs, enough := errors.New("differs"), errors.New("enough")
-	err := p.Tree.Walk(ctx, func(e source.Entry) error {
-		if e.File != nil {
-			_ = e.File.Close()
-		}
-		line, err, ok := known()
-		switch {
-		case err != nil:
-			return err
-		case !ok && whole, ok && !matches(line, &e):
-			return differs
-		case !ok:
-			return enough
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(err, enough):
-		return true, nil
-	case errors.Is(err, differs):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	_, err, more := known()
-	return !more, err
-}
-
-// journal turns the calls of Lines into a sequence.
-func journal(lines func(func(*outbox.Line) error) error) iter.Seq2[*outbox.Line, error] {
-	return func(yield func(*outbox.Line, error) bool) {
-		stopped := errors.New("stopped")
-		err := lines(func(l *outbox.Line) error {
-			if !yield(l, nil) {
-				return stopped
-			}
-			return nil
-		})
-		if err != nil && err != stopped {
-			yield(nil, err)
-		}
-	}
-}
-
-// matches says whether the journal's line is of this very state of the entry.
-func matches(l *outbox.Line, e *source.Entry) bool {
-	if l.Entry.Path != manifest.Path(e.Path) || l.Entry.Type != typeOf(e) {
-		return false
-	}
-	// A folder's identity changes with everything in it; what counts is its
-	// name and time, which are carried.
-	if l.Entry.Type == manifest.Folder {
-		return l.Entry.ModTime.Equal(manifest.Timestamp(e.ModTime))
-	}
-	unreadable := len(l.Entry.Findings) > 0 && l.Entry.Findings[0] == fromSource(unreadable)[0]
-	return l.Origin == outbox.Origin(e.ID) && unreadable == (e.Err != nil)
-}
-
-func typeOf(e *source.Entry) manifest.Type {
-	switch {
-	case e.Kind == source.File:
-		return manifest.File
-	case e.Kind == source.Dir && e.Err == nil:
-		return manifest.Folder
-	}
-	return manifest.Other
-}
-
-// describe begins an entry's line in the index: what is known before reading.
-func describe(e *source.Entry) manifest.Entry {
-	m := manifest.Entry{Path: manifest.Path(e.Path), Type: typeOf(e), Size: e.Size, ModTime: manifest.Timestamp(e.ModTime)}
-	switch {
-	case e.Err != nil:
-		m.Verdict, m.Findings = manifest.Unscannable, fromSource(unreadable)
-	case m.Type == manifest.Other:
-		m.Verdict, m.Findings = manifest.Unscannable, fromSource(notAFile+"."+e.Kind.String())
-	}
-	return m
-}
-
-// Findings of the reading itself.
-const (
-	unreadable = "Unreadable"
-	changing   = "ChangedWhileRead"
-	notAFile   = "NotAFile" // followed by "." and what it is
-)
-
-func fromSource(name string) []manifest.Finding {
-	return []manifest.Finding{{Engine: "source", Name: name}}
-}
-
-// examine reads a file once and gives it its verdict.
-func (r *reading) examine(ctx context.Context, i *item) error {
-	src := &sourceFile{File: i.from.File}
-	blob, err := i.room.Fill(src)
-	i.blob = blob
-	changed, cerr := source.Changed(i.from.ID, i.from.File)
-	switch {
-	case errors.Is(err, scan.ErrGrew), errors.Is(err, scan.ErrShrank), err == nil && changed:
-		return i.leave(changing)
-	case src.failed, err == nil && cerr != nil:
-		return i.leave(unreadable)
-	case err != nil:
-		return err
-	}
-	result, err := r.Scanner.Scan(ctx, blob)
-	if err != nil {
-		return fmt.Errorf("scanning: %w", err)
-	}
-	result, rule := r.Workflow.Policy.Exempted(i.from.Path, blob.Facts(), result, time.Now())
-	sum := manifest.Hash(blob.SHA256())
-	i.entry.SHA256, i.entry.Verdict = &sum, result.Verdict.String()
-	for _, f := range result.Findings[:min(len(result.Findings), manifest.MaxFindings)] {
-		i.entry.Findings = append(i.entry.Findings, manifest.Finding{
-			Engine: f.Engine, Name: manifest.Text(f.Name, manifest.MaxText), Where: manifest.Text(f.Where, manifest.MaxText)})
-	}
-	if rule != nil {
-		i.rule = ruleText(rule)
-	}
-	return nil
-}
-
-// leave gives the verdict on a file whose bytes could not be had.
-func (i *item) leave(why string) error {
-	i.entry.Verdict, i.entry.Findings = manifest.Unscannable, fromSource(why)
-	if i.blob == nil {
-		return nil
-	}
-	b := i.blob
-	i.blob = nil
-	return b.Close()
-}
-
-// sourceFile remembers whether reading failed on the source's side: such a
-// file is left out, while a failing spool stops the work.
-type sourceFile struct {
-	*os.File
-	failed bool
-}
-
-func (f *sourceFile) Read(p []byte) (int, error) {
-	n, err := f.File.Read(p)
-	f.failed = err != nil && err != io.EOF
-	return n, err
-}
-
-// content is what there is to pack or to keep; nil for folders and for what
-// could not be read.
-func (i *item) content() io.Reader {
-	if i.blob == nil {
-		return nil
-	}
-	return i.blob.NewReader()
-}
-
-// ruleText words an exemption for the details.
-func ruleText(e *scan.Exemption) string {
-	return manifest.Text(fmt.Sprintf("path=%q signature=%q sha256=%q until=%s by=%q: %s",
-		e.Path, e.Signature, e.SHA256, e.Until.UTC().Format(time.RFC3339), e.By, e.Reason), manifest.MaxRule)
 }
 
 // pack puts an examined entry into the draft.

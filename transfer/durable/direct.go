@@ -158,7 +158,9 @@ func NewReader(f *os.File) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = setDirect(f, true) // else it reads through the cache
+	if setDirect(f, true) != nil { // through the cache then, which is asked to let go
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
 	r := &Reader{f: f, mem: mem, blocks: make(chan block, depth), free: free, stop: make(chan struct{}), done: make(chan struct{})}
 	go r.fill()
 	return r, nil
@@ -176,7 +178,8 @@ func (r *Reader) fill() {
 		}
 		n, err := r.f.Read(buf)
 		if errors.Is(err, unix.EINVAL) { // no O_DIRECT here after all
-			if setDirect(r.f, false) == nil {
+			if err = setDirect(r.f, false); err == nil {
+				_ = unix.Fadvise(int(r.f.Fd()), 0, 0, unix.FADV_DONTNEED)
 				n, err = r.f.Read(buf)
 			}
 		}

@@ -36,7 +36,7 @@ type Exemption struct {
 
 const (
 	detailsFormat = "sekisho-details/1"
-	maxDetails    = 64 << 20
+	maxDetails    = 8 << 20 // bytes: some 40,000 definition files
 )
 
 type detailsLine struct {

@@ -28,11 +28,12 @@ const (
 
 // Marshal gives the key set's canonical form, ending in a line feed.
 func (k *KeySet) Marshal() ([]byte, error) {
-	k.Format = keySetFormat
-	if err := k.check(); err != nil {
+	set := *k // which others may be using
+	set.Format = keySetFormat
+	if err := set.check(); err != nil {
 		return nil, err
 	}
-	data, err := marshal(k)
+	data, err := marshal(&set)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // ErrMalformed is wrapped by every error of a parser of this package: the bytes
@@ -81,17 +80,12 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-// parse reads one JSON value into v and accepts it only when marshalling gives
-// the same bytes again: encoding/json alone takes keys in other case, repeated
-// keys, and any white space.
+// parse reads one JSON value into v, a pointer to a zero value, and accepts it
+// only when marshalling gives the same bytes again: encoding/json alone takes
+// keys in other case, repeated and unknown keys, and any white space.
 func parse(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	if err := json.Unmarshal(data, v); err != nil {
 		return malformed("%s", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return malformed("bytes after the value")
 	}
 	again, err := marshal(v)
 	if err != nil {

@@ -43,7 +43,7 @@ func writeMany(w io.Writer, n int) error {
 // TestManyEntries streams an index through a pipe, so that nothing but writer
 // and reader can hold it, and asks what they hold.
 func TestManyEntries(t *testing.T) {
-	const n = 100_000
+	const n = 30_000
 	pr, pw := io.Pipe()
 	go func() { pw.CloseWithError(writeMany(pw, n)) }()
 	runtime.GC()
@@ -58,7 +58,7 @@ func TestManyEntries(t *testing.T) {
 			break
 		}
 		must(t, err)
-		if entries++; entries%20_000 == 0 {
+		if entries++; entries%5_000 == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&now)
 			highest = max(highest, now.HeapAlloc)

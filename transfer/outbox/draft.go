@@ -162,6 +162,15 @@ func (d *Draft) Lines(fn func(*Line) error) error {
 	return d.outbox.Lines(d.Plan.Transfer, fn)
 }
 
+// Bytes is how much the whole parts take on disk.
+func (d *Draft) Bytes() int64 {
+	var total int64
+	for _, n := range d.sizes {
+		total += n
+	}
+	return total
+}
+
 // Discard deletes the draft and its quarantine.
 func (d *Draft) Discard() error {
 	return errors.Join(d.Close(),

@@ -45,13 +45,9 @@ func (d *Draft) Finish(st manifest.Statement, details *manifest.Details, held st
 	st.Transfer, st.Kiosk, st.Number, st.Workflow = d.Plan.Transfer, d.Plan.Kiosk, d.Plan.Sequence, d.Plan.Number
 	st.Policy, st.GateKeys = d.Plan.Policy, d.Plan.GateKeys
 	st.Prepared = time.Now().UTC().Truncate(time.Second)
-	var bytes int64
-	for _, n := range d.sizes {
-		bytes += n
-	}
 	for name, data := range map[string][]byte{
 		manifest.BagIt:    []byte(manifest.BagItText),
-		manifest.BagInfo:  manifest.Info(st.Transfer, st.Prepared, len(d.parts), bytes),
+		manifest.BagInfo:  manifest.Info(st.Transfer, st.Prepared, len(d.parts), d.Bytes()),
 		manifest.Manifest: manifest.MarshalSums(d.parts),
 		manifest.Script:   manifest.RecoverScript,
 	} {
