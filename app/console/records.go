@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"sekisho/transfer/ledger"
@@ -13,7 +15,11 @@ import (
 // Records lists a ledger: for a person a line each, with -json the records as
 // they are kept.
 func (c *Console) Records(dir string) error {
-	return ledger.List(dir, 0, func(r ledger.Record) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		c.Say("there are no records yet")
+		return nil
+	}
+	err := ledger.List(dir, 0, func(r ledger.Record) error {
 		if c.JSON {
 			data, err := r.Marshal()
 			if err == nil {
@@ -29,6 +35,17 @@ func (c *Console) Records(dir string) error {
 			strings.Join(strings.Fields(strings.Join(words, " ")), " "))
 		return nil
 	})
+	if errors.As(err, new(*ledger.Fault)) {
+		return c.faulty(err)
+	}
+	return err
+}
+
+// faulty tells of records that are not what was signed: someone has to look.
+func (c *Console) faulty(err error) error {
+	c.Note("%v", err)
+	c.Note("  Keep a copy of the folder as it is and tell IT security.")
+	return Said(fmt.Errorf("%w: %w", ErrRecords, err))
 }
 
 type verifiedLine struct {
@@ -60,9 +77,7 @@ func (c *Console) Verified(r *ledger.Report, err error) error {
 		}
 		c.Print(l)
 	}
-	c.Note("%v", err)
-	c.Note("  Keep a copy of the folder as it is and tell IT security.")
-	return Said(fmt.Errorf("%w: %w", ErrRecords, err))
+	return c.faulty(err)
 }
 
 // Grouped writes the first 128 bits of a digest for two people to compare.

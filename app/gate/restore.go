@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"sekisho/app/console"
 	"sekisho/transfer"
@@ -22,6 +25,9 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 	if *staff != "" && !manifest.ValidName(*staff) {
 		return console.Usagef("-staff %q: letters, digits, - and _, at most 32", *staff)
 	}
+	if err := target(rest[1]); err != nil {
+		return err
+	}
 	m, err := openMachine(c, f.Config)
 	if err != nil {
 		return err
@@ -39,7 +45,10 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 		return err
 	}
 	st, err := transfer.Restore(ctx, r, generation, rest[1])
-	if errors.Is(err, transfer.ErrNotEmpty) || errors.Is(err, vault.ErrNone) {
+	if errors.Is(err, vault.ErrNone) {
+		return console.Usagef("%w; gate list shows them", err)
+	}
+	if errors.Is(err, transfer.ErrNotEmpty) {
 		return &console.UsageError{Err: err}
 	}
 	if err != nil {
@@ -54,6 +63,20 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 	c.Say("  data as of %s", st.DataAsOf.Local().Format("2006-01-02 15:04"))
 	if st.Partial {
 		c.Say("  note       files were left out of this transfer at the kiosk; its index lists them")
+	}
+	return nil
+}
+
+// target refuses a folder to restore into that cannot be one.
+func target(dir string) error {
+	st, err := os.Stat(dir)
+	switch {
+	case err == nil && !st.IsDir():
+		return console.Usagef("%q is not a folder", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); err != nil {
+			return console.Usagef("the folder that %q would be in does not exist", dir)
+		}
 	}
 	return nil
 }

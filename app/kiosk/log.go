@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 
@@ -38,6 +39,9 @@ func runLogVerify(_ context.Context, c *console.Console, args []string) error {
 		return &console.UsageError{Err: err}
 	}
 	key, err := seal.LoadPrivateKey(filepath.Join(cfg.State, "ledger.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.Verified(nil, errors.New("there is no ledger key: this kiosk has not been used yet, or its records were removed"))
+	}
 	if err != nil {
 		return fmt.Errorf("the ledger's key: %w", err)
 	}

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"sekisho/app/config"
 	"sekisho/app/console"
@@ -148,8 +148,8 @@ func prepareAndWrite(ctx context.Context, c *console.Console, args []string, nam
 func apart(d *drive.Drive, flows []config.Workflow) error {
 	for _, flow := range flows {
 		same, err := d.Same(flow.Source)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the source is missing, which is said when it is read
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue // there is no such folder, which is said when it is read
 		}
 		if err != nil {
 			return err
@@ -173,7 +173,7 @@ func (m *machine) prepare(ctx context.Context, flow config.Workflow, staff strin
 		if errors.Is(err, source.ErrMissing) || errors.Is(err, source.ErrNotFolder) {
 			reason = transfer.SourceMissing
 		}
-		return nil, &transfer.Refusal{Reason: reason, Where: fmt.Sprintf("%q", flow.Source), Err: err}
+		return nil, &transfer.Refusal{Reason: reason, Err: err}
 	}
 	defer tree.Close()
 	if m.engines == nil {
