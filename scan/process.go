@@ -28,12 +28,14 @@ var births = sync.OnceValue(func() chan<- birth {
 	return ch
 })
 
-// startBound starts cmd so that it dies with this program, however that ends.
+// startBound starts cmd so that it dies with this program, however that ends,
+// and not before: an interrupt at the terminal is for the program alone.
 func startBound(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = true
 	b := birth{cmd, make(chan error, 1)}
 	births() <- b
 	return <-b.done

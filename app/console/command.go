@@ -85,6 +85,11 @@ func Exit(c *Console, program string, err error) int {
 	case code == ExitDone, errors.Is(err, ErrPartial), errors.As(err, new(saidError)):
 	case code == ExitUsage:
 		c.Note("%s: %v", program, err)
+	case errors.Is(err, ErrRecords):
+		if c.JSON {
+			c.Print(resultLine{Result: Refused, Reason: transfer.Failed})
+		}
+		_ = c.faulty(err)
 	case code == ExitTrouble && errors.Is(err, context.Canceled): // whatever it broke on its way
 		c.Result(Trouble, transfer.Stopped, "", nil)
 	case errors.As(err, &r) && code == ExitHeld:
@@ -191,7 +196,7 @@ func (f *Flags) Parse(c *Console, args []string, want int) ([]string, error) {
 		return nil, Usagef("-lang %q: want en or ja", f.lang)
 	}
 	if len(rest) != want {
-		return nil, Usagef("%s: %d arguments beside the flags instead of %d: %q; -h explains", f.name, len(rest), want, rest)
+		return nil, Usagef("%s: want %s beside the flags, got %q; -h explains", f.name, Count(int64(want), "argument"), rest)
 	}
 	if f.Config == "" {
 		return nil, Usagef("%s: -config FILE is missing", f.name)

@@ -44,7 +44,7 @@ func TestExitCode(t *testing.T) {
 	}{
 		{nil, 0}, {flag.ErrHelp, 0}, {ErrPartial, 4}, {fmt.Errorf("x: %w", ErrPartial), 4},
 		{Usagef("x"), 2}, {fmt.Errorf("y: %w", Usagef("x")), 2},
-		{ErrRecords, 3}, {Said(fmt.Errorf("%w: x", ErrRecords)), 3}, {Said(refusal(transfer.Detected)), 3},
+		{Faulty(errors.New("x")), 3}, {Said(Faulty(errors.New("x"))), 3}, {Said(refusal(transfer.Detected)), 3},
 		{context.Canceled, 1}, {errors.New("anything"), 1}, {fs.ErrNotExist, 1}, {Said(errors.New("anything")), 1},
 		{errors.Join(refusal(transfer.NoDrive), errors.New("closing")), 1},
 		// Something went through and closing failed: not done.
@@ -102,6 +102,8 @@ func TestExitSaysWhy(t *testing.T) {
 			"The electronic seal on this drive does not hold.\n  Keep the drive apart and call IT. The kiosk still has the data.\n  [BadSeal]\n"},
 		{errors.New("no such thing"), 1, `{"result":"trouble","reason":"Failed"}` + "\n",
 			"Something unexpected stopped the work. Nothing was lost.\n  Try again. If it stays so, give IT the message below.\n  [Failed: no such thing]\n"},
+		{fmt.Errorf("opening: %w", Faulty(errors.New("record 2 altered"))), 3, `{"result":"refused","reason":"Failed"}` + "\n",
+			"opening: record 2 altered\n  Keep a copy of the folder as it is and tell IT security.\n"},
 		// Stopping breaks things on its way: it was stopped all the same.
 		{&transfer.Refusal{Reason: transfer.EngineFailed, Err: fmt.Errorf("starting: %w", context.Canceled)}, 1,
 			`{"result":"trouble","reason":"Stopped"}` + "\n",
@@ -136,8 +138,8 @@ func TestParseTakesFlagsAnywhere(t *testing.T) {
 	for args, want := range map[string]string{
 		"a b -config":               "send: flag needs an argument: -config; -h explains",
 		"a b":                       "send: -config FILE is missing",
-		"a -config f":               `send: 1 arguments beside the flags instead of 2: ["a"]; -h explains`,
-		"a b c -config f":           `send: 3 arguments beside the flags instead of 2: ["a" "b" "c"]; -h explains`,
+		"a -config f":               `send: want 2 arguments beside the flags, got ["a"]; -h explains`,
+		"a b c -config f":           `send: want 2 arguments beside the flags, got ["a" "b" "c"]; -h explains`,
 		"a b -config f -x":          "send: flag provided but not defined: -x; -h explains",
 		"a b -config f -lang xx":    `-lang "xx": want en or ja`,
 		"a b -config f -json=maybe": `send: invalid boolean value "maybe" for -json: parse error; -h explains`,

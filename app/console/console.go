@@ -166,8 +166,14 @@ func (c *Console) Result(result string, reason transfer.Reason, id string, detai
 	if id != "" {
 		ref += " " + id
 	}
-	if detail != nil && detail.Error() != string(reason) {
-		ref += ": " + strings.TrimPrefix(detail.Error(), string(reason)+": ")
+	if detail != nil {
+		text := detail.Error()
+		for _, known := range []string{string(reason), id} { // a refusal begins with them
+			text = strings.TrimPrefix(strings.TrimPrefix(text, known), ": ")
+		}
+		if text != "" {
+			ref += ": " + text
+		}
 	}
 	c.Note("%s\n  %s\n  [%s]", t.What, t.Do, strings.ReplaceAll(ref, "\n", "; "))
 }

@@ -122,6 +122,14 @@ func TestResult(t *testing.T) {
 	if want := "一部を除いて完了しました。除いたものは情報部門が確認します。\n  いつもどおり媒体を運んでください。\n  [LeftOut T2]\n"; errs.String() != want {
 		t.Errorf("%s", &errs)
 	}
+	// The reference says everything once.
+	errs.Reset()
+	c.Lang = "en"
+	c.Result(Refused, transfer.Altered, "T3", &transfer.Refusal{Reason: transfer.Altered, Where: "T3", Err: errors.New("one bit")})
+	c.Result(Refused, transfer.Altered, "T3", &transfer.Refusal{Reason: transfer.Altered, Where: "T3"})
+	if s := errs.String(); !strings.Contains(s, "\n  [Altered T3: one bit]\n") || !strings.HasSuffix(s, "\n  [Altered T3]\n") {
+		t.Errorf("%s", s)
+	}
 	// With -json what is for people does not mix with the lines of the contract.
 	out.Reset()
 	c.Say("for people")

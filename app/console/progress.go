@@ -108,7 +108,7 @@ func Line(p transfer.Progress, rate float64, left time.Duration) string {
 	if p.TotalFiles > 0 {
 		s += fmt.Sprintf("  %d of %d files", p.Files, p.TotalFiles)
 	} else if p.Files > 0 {
-		s += fmt.Sprintf("  %d files", p.Files)
+		s += "  " + Count(p.Files, "file")
 	}
 	if p.TotalBytes > 0 {
 		s += fmt.Sprintf("  %s of %s", Bytes(p.Bytes), Bytes(p.TotalBytes))
@@ -122,6 +122,14 @@ func Line(p transfer.Progress, rate float64, left time.Duration) string {
 		s += "  " + About(left) + " left"
 	}
 	return s
+}
+
+// Count words a number of things, with the plural in s.
+func Count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // About rounds a time as people say it.

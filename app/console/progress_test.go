@@ -77,6 +77,9 @@ func TestLine(t *testing.T) {
 	if got := Line(transfer.Progress{Phase: transfer.PhaseCount, Files: 3, Bytes: 5}, 0, 0); got != "counting  3 files  5 B" {
 		t.Errorf("%q", got)
 	}
+	if got := Line(transfer.Progress{Phase: transfer.PhaseCount, Files: 1}, 0, 0); got != "counting  1 file" {
+		t.Errorf("%q", got)
+	}
 	if got := Line(transfer.Progress{Phase: transfer.PhaseSeal}, 0, 0); got != "sealing" {
 		t.Errorf("%q", got)
 	}

@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -41,11 +40,19 @@ func (c *Console) Records(dir string) error {
 	return err
 }
 
+// faultError is what ErrRecords says in detail.
+type faultError struct{ error }
+
+func (e faultError) Unwrap() error        { return e.error }
+func (e faultError) Is(target error) bool { return target == ErrRecords }
+
+// Faulty marks an error as ErrRecords.
+func Faulty(err error) error { return faultError{err} }
+
 // faulty tells of records that are not what was signed: someone has to look.
 func (c *Console) faulty(err error) error {
-	c.Note("%v", err)
-	c.Note("  Keep a copy of the folder as it is and tell IT security.")
-	return Said(fmt.Errorf("%w: %w", ErrRecords, err))
+	c.Note("%v\n  Keep a copy of the folder as it is and tell IT security.", err)
+	return Said(Faulty(err))
 }
 
 type verifiedLine struct {
@@ -66,7 +73,7 @@ func (c *Console) Verified(r *ledger.Report, err error) error {
 		if c.JSON {
 			c.Print(verifiedLine{Records: r.Head.Size, Root: r.Head.Root.String()})
 		}
-		c.Say("%d records, all as they were signed; root %s", r.Head.Size, r.Head.Root)
+		c.Say("%s, all as signed; root %s", Count(r.Head.Size, "record"), r.Head.Root)
 		return nil
 	}
 	var fault *ledger.Fault

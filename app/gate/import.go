@@ -42,7 +42,7 @@ func takeIn(ctx context.Context, c *console.Console, args []string, name, short 
 	outcomes, err := transfer.Import(ctx, *in)
 	var worst error
 	for i := range outcomes {
-		worst = console.Worse(worst, m.outcome(&outcomes[i], verifyOnly))
+		worst = console.Worse(worst, m.outcome(&outcomes[i], in))
 	}
 	return console.Worse(worst, err)
 }
@@ -82,7 +82,7 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 }
 
 // outcome reports what became of one transfer.
-func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
+func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	c := m.console
 	if o.Refusal != nil {
 		result := console.Refused
@@ -95,14 +95,14 @@ func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
 	c.Result(console.Accepted, o.Reason, o.Transfer, nil)
 	st := o.Statement
 	word := "accepted as generation " + o.Generation
-	if verifyOnly {
+	if in.VerifyOnly {
 		word = "verified; nothing was kept"
 	}
 	c.Say("transfer      %s: %s", o.Transfer, word)
 	c.Say("  kiosk       %s, counter %d, data as of %s", st.Kiosk, st.Counter, st.DataAsOf.Local().Format("2006-01-02 15:04"))
 	for _, n := range st.Counts {
 		if n.Files > 0 {
-			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+			c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
 		}
 	}
 	var notes []string
@@ -113,17 +113,20 @@ func (m *machine) outcome(o *transfer.Outcome, verifyOnly bool) error {
 		notes = append(notes, "sealed by a software TPM (demonstration)")
 	}
 	if st.Demonstration() {
-		notes = append(notes, "scanned with demonstration signatures")
+		notes = append(notes, "scanned at the kiosk with demonstration signatures")
+	}
+	if in.Scanner == nil {
+		notes = append(notes, "not scanned here")
 	}
 	if len(o.Gaps) > 0 {
-		notes = append(notes, fmt.Sprintf("%d earlier seals have not arrived yet", len(o.Gaps)))
+		notes = append(notes, fmt.Sprintf("not arrived yet: %s before it", console.Count(int64(len(o.Gaps)), "seal")))
 	}
 	if len(notes) > 0 {
 		c.Say("  note        %s", strings.Join(notes, "; "))
 	}
 	if o.NoReceipt != nil {
 		c.Note("the receipt could not be written to the drive; import it again when it can be: %v", o.NoReceipt)
-	} else if !verifyOnly {
+	} else if !in.VerifyOnly {
 		c.Say("  receipt     on the drive, for the kiosk")
 	}
 	return nil

@@ -52,7 +52,7 @@ func runList(_ context.Context, c *console.Console, args []string) error {
 		if !g.Scanned {
 			note += "  not scanned here"
 		}
-		c.Say("%s  accepted %s  %d files, %s%s", g.ID, g.Time.Local().Format("2006-01-02 15:04"), g.Files, console.Bytes(g.Bytes), note)
+		c.Say("%s  accepted %s  workflow %d  %s, %s%s", g.ID, g.Time.Local().Format("2006-01-02 15:04"), g.Workflow, console.Count(g.Files, "file"), console.Bytes(g.Bytes), note)
 	}
 	if len(all) == 0 {
 		c.Say("the vault is empty")

@@ -59,7 +59,7 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 	}
 	files := st.Count(manifest.Clean).Files + st.Count(manifest.Exempt).Files
 	c.Result(console.Accepted, "", generation, nil)
-	c.Say("restored %d files of %s into %s", files, generation, rest[1])
+	c.Say("restored %s of %s into %s", console.Count(files, "file"), generation, rest[1])
 	c.Say("  data as of %s", st.DataAsOf.Local().Format("2006-01-02 15:04"))
 	if st.Partial {
 		c.Say("  note       files were left out of this transfer at the kiosk; its index lists them")

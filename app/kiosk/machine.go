@@ -69,7 +69,11 @@ func (m *machine) open() error {
 		return err
 	}
 	if m.ledger, err = ledger.Open(m.ledgerDir(), origin(m.Name), key.Signer()); err != nil {
-		return fmt.Errorf("opening the data transfer records: %w", err)
+		err = fmt.Errorf("opening the data transfer records: %w", err)
+		if errors.As(err, new(*ledger.Fault)) {
+			return console.Faulty(err)
+		}
+		return err
 	}
 	m.closers = append(m.closers, m.ledger.Close)
 	return nil

@@ -67,7 +67,7 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 			c.Print(l)
 			continue
 		}
-		c.Say("%s  %-10s %s  %d files, %s", l.Transfer, l.Workflow, words[l.State], l.Files, console.Bytes(l.Bytes))
+		c.Say("%s  %-10s %s  %s, %s", l.Transfer, l.Workflow, words[l.State], console.Count(l.Files, "file"), console.Bytes(l.Bytes))
 		if l.State == held {
 			c.Say("    %s", console.TextOf(l.Reason, c.Lang).What)
 		}

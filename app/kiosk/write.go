@@ -119,7 +119,7 @@ func summary(c *console.Console, b *outbox.Bag) {
 	c.Say("transfer      %s", b.ID())
 	for _, n := range st.Counts {
 		if n.Files > 0 {
-			c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+			c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
 		}
 	}
 	var size int64
@@ -154,7 +154,7 @@ func report(c *console.Console, b *outbox.Bag, err error) {
 		c.Say("transfer      %s is held; do not carry it", id)
 		for _, n := range b.Statement.Counts {
 			if n.Files > 0 {
-				c.Say("  %-11s %d files, %s", n.Verdict, n.Files, console.Bytes(n.Bytes))
+				c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
 			}
 		}
 		if q := b.Quarantine(); q != "" {
