@@ -55,7 +55,7 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 	}
 	m.closers = append(m.closers, d.Close)
 	in := &transfer.Inbound{
-		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path("ledger"), Log: m.log, Workers: m.Engines.Workers,
+		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path(ledgerDir), Log: m.log, Workers: m.Engines.Workers,
 		PartMemory: m.Limits.MemoryMiB << 20,
 		MaxAge:     m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
 		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File},

@@ -11,8 +11,10 @@ import (
 	"sekisho/app/config"
 	"sekisho/app/console"
 	"sekisho/transfer/durable"
+	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
+	"sekisho/transfer/vault"
 )
 
 // runKeysCreate makes the gate's keys once. It never replaces one: what an old
@@ -41,7 +43,7 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	// The key set comes last: it says that the others are complete.
-	files := []string{*recovery, m.path(identityFile), m.path(receiptsKey), m.path(ledgerKey), m.path(keysFile)}
+	files := []string{*recovery, m.path(identityFile), m.path(receiptsKey), m.path(ledgerKey), m.path(ledgerDir), m.path(keysFile)}
 	if *public != "" {
 		files = append(files, *public)
 	}
@@ -53,7 +55,7 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	defer func() {
 		if err != nil { // nothing was encrypted to them yet
 			for _, path := range files {
-				_ = os.Remove(path) // may not have come to be
+				_ = os.RemoveAll(path) // may not have come to be
 			}
 		}
 	}()
@@ -79,11 +81,31 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 			return err
 		}
 	}
+	if _, err := vault.Create(m.Vault); err != nil {
+		return err
+	}
+	if err := m.begin(keys); err != nil {
+		return err
+	}
 	if err := durable.WriteNew(m.path(keysFile), data, 0o644); err != nil {
 		return err
 	}
 	c.Say("the recovery key is in %s: print it for two envelopes, then delete the file", *recovery)
 	return showKeys(c, keys)
+}
+
+// begin writes the first record of the gate's ledger: an empty one would not
+// show that it was emptied.
+func (m *machine) begin(keys *manifest.KeySet) error {
+	digest, err := keys.Digest()
+	if err != nil {
+		return err
+	}
+	if err := m.openLedger(); err != nil {
+		return err
+	}
+	_, err = m.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created", Facts: map[string]string{"keys": digest.String()}})
+	return err
 }
 
 // createIdentity makes a hybrid age key in a new file and returns its recipient.

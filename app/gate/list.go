@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sekisho/app/config"
@@ -33,6 +34,9 @@ func runList(_ context.Context, c *console.Console, args []string) error {
 		return &console.UsageError{Err: err}
 	}
 	v, err := vault.Open(cfg.Vault)
+	if errors.Is(err, vault.ErrMissing) {
+		return console.Usagef("%w; is its disk mounted?", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ const (
 	identityFile = "gate.key"       // the age identity
 	receiptsKey  = "receipts.key"
 	ledgerKey    = "ledger.key"
+	ledgerDir    = "ledger"
 	kiosksDir    = "kiosks"
 )
 
@@ -64,15 +65,24 @@ func (m *machine) open() error {
 	if err := m.lock(); err != nil {
 		return err
 	}
-	var err error
-	if m.vault, err = vault.Open(m.Vault); err != nil {
+	if err := m.openLedger(); err != nil {
 		return err
 	}
+	var err error
+	m.vault, err = vault.Open(m.Vault)
+	if errors.Is(err, vault.ErrMissing) {
+		return console.Usagef("%w; is its disk mounted?", err)
+	}
+	return err
+}
+
+// openLedger opens the records under their key.
+func (m *machine) openLedger() error {
 	key, err := m.key(ledgerKey)
 	if err != nil {
 		return err
 	}
-	if m.ledger, err = ledger.Open(m.path("ledger"), origin(m.Name), key.Signer()); err != nil {
+	if m.ledger, err = ledger.Open(m.path(ledgerDir), origin(m.Name), key.Signer()); err != nil {
 		err = fmt.Errorf("opening the data transfer records: %w", err)
 		if errors.As(err, new(*ledger.Fault)) {
 			return console.Faulty(err)

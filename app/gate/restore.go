@@ -81,7 +81,7 @@ func target(dir string) error {
 	return nil
 }
 
-// generation resolves "latest".
+// generation resolves "latest", which must leave no doubt what is meant.
 func (m *machine) generation(name string) (string, error) {
 	if name != "latest" {
 		return name, nil
@@ -93,5 +93,11 @@ func (m *machine) generation(name string) (string, error) {
 	if len(all) == 0 {
 		return "", console.Usagef("the vault is empty")
 	}
-	return all[len(all)-1].ID, nil
+	last := all[len(all)-1]
+	for _, g := range all {
+		if g.Kiosk != last.Kiosk || g.Workflow != last.Workflow {
+			return "", console.Usagef("the vault holds more than one workflow; name the generation, gate list has them")
+		}
+	}
+	return last.ID, nil
 }

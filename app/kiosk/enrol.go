@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"sekisho/app/console"
@@ -59,8 +62,9 @@ func runEnrolRequest(ctx context.Context, c *console.Console, args []string) (er
 }
 
 func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err error) {
-	f := console.NewFlags("kiosk", "enrol trust", "-config FILE KEYS",
+	f := console.NewFlags("kiosk", "enrol trust", "-config FILE [-replace] KEYS",
 		"Pin the key set in the file KEYS: bags are encrypted to it, and only its receipts count.")
+	replace := f.Bool("replace", false, "pin it in the place of another; bags made for that one will be refused")
 	rest, err := f.Parse(c, args, 1)
 	if err != nil {
 		return err
@@ -85,7 +89,13 @@ func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err er
 	if err != nil {
 		return err
 	}
-	if err := durable.Replace(filepath.Join(m.State, keysFile), data, 0o644); err != nil {
+	path := filepath.Join(m.State, keysFile)
+	if pinned, err := os.ReadFile(path); err == nil && !bytes.Equal(pinned, data) && !*replace {
+		return console.Usagef("another key set is pinned: %q; -replace takes its place, and bags made for it will be refused", path)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := durable.Replace(path, data, 0o644); err != nil {
 		return err
 	}
 	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "trusted", Facts: map[string]string{"gate": keys.Gate, "keys": digest.String()}}); err != nil {

@@ -42,10 +42,29 @@ var ErrNone = errors.New("no such generation")
 // Vault is a local vault.
 type Vault struct{ dir string }
 
-// Open opens the vault in dir, making it when there is none.
-func Open(dir string) (*Vault, error) {
+// ErrMissing: there is no vault in the folder. Its disk is not mounted, or the
+// configured path is wrong; an empty vault in its place would forget what was
+// accepted.
+var ErrMissing = errors.New("there is no vault")
+
+// Create makes a vault in dir, or opens the one that is there.
+func Create(dir string) (*Vault, error) {
 	for _, d := range []string{"staging", "generations"} {
 		if err := durable.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
+			return nil, fmt.Errorf("making the vault: %w", err)
+		}
+	}
+	return Open(dir)
+}
+
+// Open opens the vault in dir.
+func Open(dir string) (*Vault, error) {
+	for _, d := range []string{"staging", "generations"} {
+		st, err := os.Stat(filepath.Join(dir, d))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() {
+			return nil, fmt.Errorf("%q: %w", dir, ErrMissing)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("opening the vault: %w", err)
 		}
 	}

@@ -194,6 +194,9 @@ func secrets(ts *testscript.TestScript, neg bool, args []string) {
 			return err
 		}
 		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
 		holding = append(holding, name)
 		for p := path; p != root; p = filepath.Dir(p) { // itself, or a folder it lies in, is its owner's alone
 			if info, err := os.Stat(p); err == nil && info.Mode().Perm()&0o077 == 0 {

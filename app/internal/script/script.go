@@ -64,9 +64,8 @@ func Build(t *testing.T, program string) {
 
 // nights are prepared states that scripts begin with, each made once.
 type nights struct {
-	dir  string
-	mu   sync.Mutex
-	made map[string]error
+	dir string
+	mu  sync.Mutex
 }
 
 // The states, each made from the one before it.
