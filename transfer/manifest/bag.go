@@ -61,8 +61,8 @@ func ID(t time.Time, kiosk string, number int64) string {
 
 // ValidID says whether s has the form of a transfer's id.
 func ValidID(s string) bool {
-	t, rest, ok := strings.Cut(s, "-")
-	if _, err := time.Parse(idTime, t); err != nil || !ok {
+	t, rest, _ := strings.Cut(s, "-")
+	if _, err := time.Parse(idTime, t); err != nil {
 		return false
 	}
 	i := strings.LastIndexByte(rest, '-')

@@ -56,7 +56,7 @@ func TestHashText(t *testing.T) {
 	if err != nil || back != h || len(h.String()) != 64 {
 		t.Errorf("%s became %s, %v", h, back, err)
 	}
-	for _, bad := range []string{"", h.String()[:63], h.String() + "0", strings.ToUpper(h.String()), h.String()[:63] + "g", " " + h.String()[:63], strings.Repeat("\x00", 64)} {
+	for _, bad := range []string{"", h.String()[:63], h.String() + "0", h.String() + "00", strings.ToUpper(h.String()), h.String()[:63] + "g", " " + h.String()[:63], strings.Repeat("\x00", 64)} {
 		if got, err := ParseHash(bad); got != (Hash{}) || !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q became %s, %v", bad, got, err)
 		}

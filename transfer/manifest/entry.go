@@ -37,7 +37,7 @@ func (p *Path) UnmarshalText(text []byte) error {
 // Valid says whether p can be extracted below a folder and nowhere else: it is
 // relative, has no empty, "." or ".." component and no NUL.
 func (p Path) Valid() bool {
-	if p == "" || len(p) > MaxPath || strings.IndexByte(string(p), 0) >= 0 {
+	if len(p) > MaxPath || strings.IndexByte(string(p), 0) >= 0 {
 		return false
 	}
 	for name := range strings.SplitSeq(string(p), "/") {

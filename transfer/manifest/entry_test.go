@@ -38,7 +38,7 @@ func TestEntryRefuses(t *testing.T) {
 		{"no path", "extracted", fileEntry("a"), func(e *Entry) { e.Path = "" }},
 		{"a parent", "extracted", fileEntry("a"), func(e *Entry) { e.Path = "a/../b" }},
 		{"size below 0", "size", fileEntry("a"), func(e *Entry) { e.Size = -1 }},
-		{"part below 0", "part", fileEntry("a"), func(e *Entry) { e.Part = -1 }},
+		{"part below 0", "part -1", leftOut("a"), func(e *Entry) { e.Part = -1 }},
 		{"part of great number", "part", fileEntry("a"), func(e *Entry) { e.Part = MaxParts + 1 }},
 		{"offset below 0", "offset", fileEntry("a"), func(e *Entry) { e.Offset = -Block }},
 		{"offset between blocks", "offset", fileEntry("a"), func(e *Entry) { e.Offset = 100 }},

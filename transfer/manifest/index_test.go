@@ -228,6 +228,11 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d bytes: %v", len(long), err)
 		}
 	}
+	long := validDetails()
+	long.Definitions = slices.Repeat(long.Definitions, maxDetails/200)
+	if data, err := long.Marshal(); data != nil || !errors.Is(err, ErrMalformed) {
+		t.Errorf("details of %d bytes are written: %v", len(data), err)
+	}
 	if _, err := NewIndexWriter(io.Discard, strings.Repeat("x", MaxLine)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a line too long is written: %v", err)
 	}

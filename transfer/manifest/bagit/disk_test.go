@@ -2,6 +2,7 @@ package bagit_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,32 +54,46 @@ func TestOnDisk(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	b := basic()
 	for _, name := range []string{"bagit.txt", payloadManifest, "data/bare-filename"} {
-		err := bagit.Check(unreadable{b.fs(), name})
-		if err == nil || errors.Is(err, bagit.ErrInvalid) || !errors.Is(err, fs.ErrPermission) {
-			t.Errorf("%s: %v", name, err)
+		for _, opens := range []bool{false, true} {
+			err := bagit.Check(unreadable{b.fs(), name, opens})
+			if err == nil || errors.Is(err, bagit.ErrInvalid) || !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("%s, opens %v: %v", name, opens, err)
+			}
 		}
 	}
 }
 
-// unreadable is a file system in which one file cannot be opened.
+// unreadable is a file system in which one file cannot be opened, or read.
 type unreadable struct {
 	fstest.MapFS
-	name string
+	name  string
+	opens bool
 }
 
 func (u unreadable) Open(name string) (fs.File, error) {
-	if name == u.name {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	f, err := u.MapFS.Open(name)
+	if name != u.name || err != nil {
+		return f, err
 	}
-	return u.MapFS.Open(name)
+	if u.opens {
+		return broken{f}, nil
+	}
+	return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}, f.Close())
 }
 
+// ReadFile takes the way of every other reader.
 func (u unreadable) ReadFile(name string) ([]byte, error) {
-	if name == u.name {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	f, err := u.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return u.MapFS.ReadFile(name)
+	defer f.Close()
+	return io.ReadAll(f)
 }
+
+type broken struct{ fs.File }
+
+func (broken) Read([]byte) (int, error) { return 0, fs.ErrPermission }
 
 // FuzzManifest: no manifest makes Check panic, and none but the one with the
 // right sums and names is accepted.

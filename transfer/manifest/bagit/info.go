@@ -27,8 +27,8 @@ func (b *bag) information() error {
 			}
 			continue
 		}
-		label, value, ok := strings.Cut(line, ":")
-		if !ok || label == "" || strings.TrimSpace(label) != label || value == "" || !strings.ContainsAny(value[:1], " \t") {
+		label, value, _ := strings.Cut(line, ":")
+		if label == "" || strings.TrimSpace(label) != label || value == "" || !strings.ContainsAny(value[:1], " \t") {
 			return invalid("line %d of %s is not a label and a value: %.120q", i+1, information, line)
 		}
 		if oxum = strings.EqualFold(label, "Payload-Oxum"); oxum {

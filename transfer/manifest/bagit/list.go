@@ -52,7 +52,7 @@ func (l *list) add(line string) error {
 func (l *list) place(name string) error {
 	inData := strings.HasPrefix(name, payload+"/")
 	switch {
-	case name == "", path.IsAbs(name), strings.HasPrefix(name, "~"), path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"),
+	case path.IsAbs(name), strings.HasPrefix(name, "~"), path.Clean(name) != name, name == "..", strings.HasPrefix(name, "../"),
 		len(name) > 1 && name[1] == ':', strings.HasPrefix(name, `\`):
 		return fmt.Errorf("path %q leads elsewhere or is not in its shortest form", name)
 	case !l.tags && !inData:

@@ -27,6 +27,9 @@ out=$(cd "$2" && pwd)
 for tool in "$AGE" tar sha256sum; do
     command -v "$tool" >/dev/null || die "$tool is missing"
 done
+case $AGE in # the folder is changed below
+*/*) AGE=$(cd "$(dirname "$AGE")" && pwd)/$(basename "$AGE") ;;
+esac
 # Older versions know neither the key nor how to say so.
 "$AGE" --encrypt -i "$key" </dev/null >/dev/null 2>&1 ||
     die "either $AGE is older than 1.3 (it says $("$AGE" --version 2>/dev/null || echo nothing)) or $1 holds no recovery key"
