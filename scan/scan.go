@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -73,6 +74,7 @@ type YaraConfig struct {
 type Scanner struct {
 	engines []Engine
 	slots   chan struct{}
+	close   func() error // once
 }
 
 // New starts the engines and has each prove itself. It refuses when one does
@@ -101,6 +103,7 @@ func New(ctx context.Context, cfg Config) (*Scanner, error) {
 		return nil, errors.Join(fmt.Errorf("scanner: %w", err), yara.Close())
 	}
 	s.engines = []Engine{clam, yara}
+	s.close = sync.OnceValue(func() error { return errors.Join(clam.Close(), yara.Close()) })
 	return s, nil
 }
 
@@ -147,11 +150,6 @@ func (s *Scanner) Definitions() []Definitions {
 // has nothing but the built-in set: good for a trial, not for patients' data.
 func (s *Scanner) Demonstration() bool { return s.engines[0].Definitions().Demonstration }
 
-// Close waits for the scans under way and ends every process.
-func (s *Scanner) Close() error {
-	var errs []error
-	for _, e := range s.engines {
-		errs = append(errs, e.Close())
-	}
-	return errors.Join(errs...)
-}
+// Close waits for the scans under way and ends every process. Closing again
+// returns the same.
+func (s *Scanner) Close() error { return s.close() }

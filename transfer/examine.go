@@ -87,17 +87,26 @@ func (r *reading) examine(ctx context.Context, i *item) error {
 	if err != nil {
 		return fmt.Errorf("scanning: %w", err)
 	}
-	result, rule := r.Workflow.Policy.Exempted(i.from.Path, blob.Facts(), result, time.Now())
+	var rule *scan.Exemption
+	if len(result.Findings) <= manifest.MaxFindings { // the gate must read of each that it was exempted
+		result, rule = r.Workflow.Policy.Exempted(i.from.Path, blob.Facts(), result, time.Now())
+	}
 	sum := manifest.Hash(blob.SHA256())
 	i.entry.SHA256, i.entry.Verdict = &sum, result.Verdict.String()
-	for _, f := range result.Findings[:min(len(result.Findings), manifest.MaxFindings)] {
-		i.entry.Findings = append(i.entry.Findings, manifest.Finding{
-			Engine: f.Engine, Name: manifest.Text(f.Name, manifest.MaxText), Where: manifest.Text(f.Where, manifest.MaxText)})
-	}
+	i.entry.Findings = findings(result.Findings)
 	if rule != nil {
 		i.rule = ruleText(rule)
 	}
 	return nil
+}
+
+// findings words what engines said for the index.
+func findings(said []scan.Finding) []manifest.Finding {
+	var list []manifest.Finding
+	for _, f := range said[:min(len(said), manifest.MaxFindings)] {
+		list = append(list, manifest.Finding{Engine: f.Engine, Name: manifest.Text(f.Name, manifest.MaxText), Where: manifest.Text(f.Where, manifest.MaxText)})
+	}
+	return list
 }
 
 // leave gives the verdict on a file whose bytes could not be had.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -143,6 +144,13 @@ type contents struct {
 	workers *errgroup.Group // nil without a scanner
 	files   int64
 	bytes   int64
+	report  sync.Mutex // files are reported by whoever had them last
+}
+
+func (c *contents) file(e *manifest.Entry) {
+	c.report.Lock()
+	defer c.report.Unlock()
+	c.Watcher.file(e)
 }
 
 func (c *contents) each(e *manifest.Entry, content io.Reader) (sum manifest.Hash, err error) {
@@ -165,7 +173,9 @@ func (c *contents) each(e *manifest.Entry, content io.Reader) (sum manifest.Hash
 	if e.Type != manifest.Folder {
 		c.files++
 	}
-	c.Watcher.file(e)
+	if content == nil || c.workers == nil {
+		c.file(e)
+	}
 	var files, bytes int64
 	for _, n := range c.statement.Counts {
 		files += n.Files
@@ -199,14 +209,18 @@ func (c *contents) scan(e *manifest.Entry, content io.Reader) (manifest.Hash, er
 			return err
 		}
 		if result.Verdict == scan.Clean || file.Verdict == manifest.Exempt && known(result.Findings, file.Findings) {
+			c.file(&file)
 			return nil
 		}
+		sealed := file.Verdict
+		file.Verdict, file.Findings = result.Verdict.String(), findings(result.Findings)
+		c.file(&file)
 		reason := Unscannable
 		if result.Verdict == scan.Detected {
 			reason = Detected
 		}
 		f := result.Findings[0]
-		return refusef(reason, c.id, "the gate's %s says %q of a file that the kiosk sealed as %s", f.Engine, f.Name, file.Verdict)
+		return refusef(reason, c.id, "the gate's %s says %q of a file that the kiosk sealed as %s", f.Engine, f.Name, sealed)
 	})
 	return blob.SHA256(), nil
 }
