@@ -2,11 +2,13 @@ package transfer
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
+	"sekisho/transfer/vault"
 )
 
 // record notes an outcome in the ledger. Verifying leaves no trace.
@@ -36,26 +38,34 @@ func (in *Inbound) record(o *Outcome) error {
 
 // reconcile records the newest generation when a crash came between its commit
 // and its record. An older one that lacks its record was not lost so: that is
-// left for the check of the records to find.
+// left for the check of the records to find. Acceptances are timed in seconds,
+// so any of the last second may be the newest.
 func (in *Inbound) reconcile() error {
 	if in.VerifyOnly {
 		return nil
 	}
 	all, err := in.Vault.Generations()
-	if err != nil || len(all) == 0 {
+	// An empty ledger was not cut short: a gate's begins with its keys.
+	if err != nil || len(all) == 0 || in.Ledger.Size() == 0 {
 		return err
 	}
-	last := all[len(all)-1]
-	found := false
+	newest := all[len(all)-1].Time
+	all = slices.DeleteFunc(all, func(g vault.Generation) bool { return !g.Time.Equal(newest) })
 	if err := ledger.List(in.LedgerDir, 0, func(r ledger.Record) error {
-		found = found || r.Event == ledger.Import && r.Transfer == last.Transfer
+		if r.Event == ledger.Import {
+			all = slices.DeleteFunc(all, func(g vault.Generation) bool { return g.Transfer == r.Transfer })
+		}
 		return nil
-	}); err != nil || found {
+	}); err != nil {
 		return err
 	}
-	_, err = in.Ledger.Append(ledger.Record{Event: ledger.Import, Transfer: last.Transfer, Result: manifest.Accepted, Reason: "Interrupted",
-		Facts: map[string]string{"kiosk": last.Kiosk, "counter": strconv.FormatUint(last.Counter, 10), "payload": last.Payload.String()}})
-	return err
+	for _, g := range all {
+		if _, err := in.Ledger.Append(ledger.Record{Event: ledger.Import, Transfer: g.Transfer, Result: manifest.Accepted, Reason: "Interrupted",
+			Facts: map[string]string{"kiosk": g.Kiosk, "counter": strconv.FormatUint(g.Counter, 10), "payload": g.Payload.String()}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answer writes the receipt for a transfer whose seal held onto the drive.

@@ -274,7 +274,7 @@ func newGate(t testing.TB, kiosks ...*kiosk) *gate {
 	t.Helper()
 	g := &gate{name: "gate", dir: scratch(t)}
 	var err error
-	g.vault, err = vault.Open(g.path("vault"))
+	g.vault, err = vault.Create(g.path("vault"))
 	must(t, err)
 	g.ledger = openLedger(t, g.path("ledger"), "sekisho/gate/"+g.name)
 	g.receipts = keyFile(t, g.path("receipts.key"))
@@ -282,6 +282,9 @@ func newGate(t testing.TB, kiosks ...*kiosk) *gate {
 	g.recovery = newIdentity(t, g.path("recovery.key"))
 	g.keys = &manifest.KeySet{Gate: g.name, Encryption: g.identity.Recipient(), Recovery: g.recovery.Recipient(),
 		Receipts: string(g.receipts.Public().Marshal()), Ledger: string(keyFile(t, g.path("ledger.key")).Public().Marshal())}
+	// As of a real gate: the ledger begins with its keys.
+	_, err = g.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created"})
+	must(t, err)
 	for _, k := range kiosks {
 		g.enrol(t, k)
 		k.keys = g.keys
@@ -365,10 +368,10 @@ func (g *gate) restoration() transfer.Restoration {
 	return transfer.Restoration{Vault: g.vault, Kiosks: g.kiosks, Identity: g.identity, Ledger: g.ledger}
 }
 
-// records lists the gate's ledger.
+// records lists the gate's ledger after its first record, that of its keys.
 func (g *gate) records(t testing.TB) (all []ledger.Record) {
 	t.Helper()
-	must(t, ledger.List(g.path("ledger"), 0, func(r ledger.Record) error {
+	must(t, ledger.List(g.path("ledger"), 1, func(r ledger.Record) error {
 		all = append(all, r)
 		return nil
 	}))
@@ -444,4 +447,10 @@ func refusalOf(outcomes []transfer.Outcome, err error) *transfer.Refusal {
 		}
 	}
 	return nil
+}
+
+func withCancel(t testing.TB) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	return ctx, stop
 }

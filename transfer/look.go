@@ -17,7 +17,8 @@ const (
 )
 
 // look lists the sealed transfers on the drive, and refuses a SEKISHO folder
-// with anything in it that has no place there.
+// with anything in it that has no place there. The receipts are no part of any
+// transfer: what lies among them is neither read nor minded.
 func (in *Inbound) look() ([]string, error) {
 	top, err := in.list(manifest.Root, maxNames)
 	if absent(err) {

@@ -1,7 +1,6 @@
 package transfer_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,24 +105,27 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	}
 }
 
-// What no engine can take as a whole is not clean, however often it was looked
-// through.
-func TestLargerThanTheEngines(t *testing.T) {
+// A file that is too large for memory goes by way of the spool, as it is.
+func TestThroughTheSpool(t *testing.T) {
 	k := newKiosk(t, "k1")
 	g := newGate(t, k)
-	src := export(t, map[string]string{"small": "x"})
-	sparse := filepath.Join(src, "sparse.dmp")
-	must(t, os.WriteFile(sparse, []byte("EMRD"), 0o644))
-	must(t, os.Truncate(sparse, 2<<30+1))
-	p := k.preparation(t, src)
-	bag, err := transfer.Prepare(t.Context(), p)
+	var err error
+	k.spool, err = scan.NewSpool(scan.SpoolOptions{Dir: k.dir, Memory: 1 << 20, Largest: 64 << 10})
 	must(t, err)
-	e := unpacked(t, g, bag)["sparse.dmp"]
-	if e.Verdict != manifest.Unscannable || e.finding() != "clamd:SearchedInWindows" || e.Carried() || e.Size != 2<<30+1 {
+	large := text("EMRD", 5<<20+333)
+	src := export(t, map[string]string{"large.dmp": large, "large.zip": zipped(t, "in.com", eicar) + text("x", 1<<20), "small": "small"})
+	sparse := filepath.Join(src, "sparse.bak")
+	must(t, os.WriteFile(sparse, nil, 0o644))
+	must(t, os.Truncate(sparse, 20<<20))
+	bag := k.prepare(t, src)
+	got := unpacked(t, g, bag)
+	if e := got["large.dmp"]; e.Verdict != manifest.Clean || e.content != large {
 		t.Errorf("it is %+v", e.Entry)
 	}
-	if _, err := os.Stat(filepath.Join(bag.Quarantine(), "000001.tar.age")); err != nil {
-		t.Errorf("it was not kept: %v", err)
+	if e := got["sparse.bak"]; e.Verdict != manifest.Clean || e.content != strings.Repeat("\x00", 20<<20) {
+		t.Errorf("the sparse one is %+v", e.Entry)
 	}
-	_ = errors.Is
+	if e := got["large.zip"]; e.Verdict != manifest.Detected || e.Carried() {
+		t.Errorf("the archive is %+v", e.Entry)
+	}
 }

@@ -113,7 +113,7 @@ func (s *stream) header(e *manifest.Entry) error {
 	if err != nil {
 		return refuse(Malformed, manifest.Index, err)
 	}
-	if e.Part == s.part+1 && e.Offset == 0 {
+	if e.Part == s.part+1 && e.Offset == 0 && s.part < s.parts {
 		if err := s.drained(); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
+	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
@@ -27,12 +28,12 @@ var ofGate = []transfer.Reason{
 	transfer.NoTransfer, transfer.BadSeal, transfer.UnknownKiosk, transfer.WrongGate, transfer.WrongDrive, transfer.Replayed,
 	transfer.Equivocation, transfer.TooOld, transfer.StaleDefinitions, transfer.Malformed, transfer.MissingPart, transfer.ExtraFile,
 	transfer.Altered, transfer.Undecryptable, transfer.Detected, transfer.Unscannable, transfer.NoSpace, transfer.ReadFailed,
-	transfer.DriveGone, transfer.AlreadyAccepted,
+	transfer.EngineFailed, transfer.DriveGone, transfer.AlreadyAccepted,
 }
 
 var notOfGate = []transfer.Reason{
 	transfer.TooManyLeftOut, transfer.SourceMissing, transfer.SourceEmpty, transfer.SourceFailed, transfer.SourceChanged,
-	transfer.EngineFailed, transfer.NothingDue, transfer.NoDrive, transfer.DriveFull, transfer.DriveProtected, transfer.DriveFaulty,
+	transfer.NothingDue, transfer.NoDrive, transfer.DriveFull, transfer.DriveProtected, transfer.DriveFaulty,
 	transfer.WriteFailed, transfer.SealFailed, transfer.NotEnrolled, transfer.BagDamaged, transfer.Busy, transfer.Stopped,
 	transfer.Failed, transfer.LeftOut,
 }
@@ -126,7 +127,7 @@ var statementVectors = []vector{
 	{"statement with white space", transfer.Malformed, "canonical", func(s *scene) {
 		s.f.text = func(t string) string { return strings.Replace(t, `,"`, `, "`, 1) }
 	}},
-	{"statement with an unknown key", transfer.Malformed, "unknown field", func(s *scene) {
+	{"statement with an unknown key", transfer.Malformed, "statement: malformed", func(s *scene) {
 		s.f.text = func(t string) string { return strings.Replace(t, `"kiosk":`, `"extra":1,"kiosk":`, 1) }
 	}},
 	{"statement with a key twice", transfer.Malformed, "canonical", func(s *scene) {
@@ -170,6 +171,11 @@ var statementVectors = []vector{
 		later := newForgery(s, s.k, 2)
 		later.statement = func() { later.st.Gaps = []uint64{s.f.st.Counter} }
 		s.accepted(later)
+	}},
+	{"counter used, then explained as a gap", "", "", func(s *scene) { // as by a kiosk that lost its power in between
+		before := newForgery(s, s.k, 2)
+		s.accepted(before)
+		s.f.statement = func() { s.f.st.Gaps = []uint64{before.st.Counter} }
 	}},
 	{"late drive fills an open gap", "", "", func(s *scene) { s.put(); s.accepted(newForgery(s, s.k, 2)) }},
 	{"two payloads at one counter value", transfer.Equivocation, "another content at counter", func(s *scene) {
@@ -297,7 +303,7 @@ var indexVectors = []vector{
 	{"detected and carried", transfer.Malformed, "index", inPlain(func(s *scene, f *forgery) { edit(s, &f.index, manifest.Clean, manifest.Detected) })},
 	{"clean with a finding", transfer.Malformed, "index", inLines(func(f *forgery) { f.lines[1].Findings = []manifest.Finding{{Engine: "x", Name: "y"}} })},
 	{"link that is carried", transfer.Malformed, "index", inPlain(func(s *scene, f *forgery) { edit(s, &f.index, `"type":"file"`, `"type":"other"`) })},
-	{"unknown key", transfer.Malformed, "unknown field", inPlain(func(s *scene, f *forgery) { edit(s, &f.index, `"type":"file"`, `"type":"file","mode":511`) })},
+	{"unknown key", transfer.Malformed, "index line 2", inPlain(func(s *scene, f *forgery) { edit(s, &f.index, `"type":"file"`, `"type":"file","mode":511`) })},
 	{"key in another case", transfer.Malformed, "canonical", inPlain(func(s *scene, f *forgery) { edit(s, &f.index, `"type":"file"`, `"Type":"file"`) })},
 	{"line without an end", transfer.Malformed, "no end", inPlain(func(_ *scene, f *forgery) { f.index = bytes.TrimSuffix(f.index, []byte("\n")) })},
 	{"no line at all", transfer.Malformed, "empty index", inPlain(func(_ *scene, f *forgery) { f.index = nil })},
@@ -360,6 +366,14 @@ var streamVectors = []vector{
 			f.parts[1] = f.parts[1][:len(f.parts[1])-len(manifest.Trailer)-3*512]
 			f.parts[1] = append(f.parts[1], manifest.Trailer...)
 		}
+	})},
+	{"a line in a part that there is not", transfer.Malformed, "in part 3, the stream is at", inPlain(func(s *scene, f *forgery) {
+		f.parts[1] = f.parts[1][:len(f.parts[1])-len(manifest.Trailer)]
+		line := f.index[bytes.LastIndexByte(f.index[:len(f.index)-1], '\n')+1:]
+		f.index = append(f.index, strings.NewReplacer(`"Yg=="`, `"Yw=="`, `"part":2`, `"part":3`).Replace(string(line))...)
+		f.sums = append(f.sums, strings.ReplaceAll(string(f.sums[bytes.IndexByte(f.sums, '\n')+1:]), "./b", "./c")...)
+		f.st.Counts[0].Files++
+		f.st.Counts[0].Bytes += 700
 	})},
 	{"a part that no line is in", transfer.Malformed, "the stream is at", inPlain(func(s *scene, f *forgery) {
 		edit(s, &f.index, `"part":2`, `"part":3`)
@@ -479,6 +493,20 @@ var contentVectors = []vector{
 	{"content cut short, searched", transfer.Altered, "", func(s *scene) {
 		scanned(func(*forgery) {})(s)
 		s.f.plain = func() { edit(s, &s.f.parts[0], "hello", "hallo") }
+	}},
+	{"engines gone", transfer.EngineFailed, "", func(s *scene) {
+		scanned(func(*forgery) {})(s)
+		before := childrenNamed(s, "clamd")
+		scanner(s, scan.ClamdConfig{Private: true, Daemons: 1, Unpack: 64 << 20})
+		sockets := clamdSockets(s, before)
+		gone := scanner(s, scan.ClamdConfig{Sockets: sockets})
+		for _, pid := range childrenNamed(s, "clamd") {
+			if !slices.Contains(before, pid) {
+				must(s, unix.Kill(pid, unix.SIGKILL)) // only its own scanner would start it again
+			}
+		}
+		with := s.gate
+		s.gate = func(in *transfer.Inbound) { with(in); in.Scanner = gone }
 	}},
 	{"not searched, as configured", "", "", inLines(func(f *forgery) { f.data[2] = eicar })},
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -75,6 +76,9 @@ func (w *Writing) write(ctx context.Context, bag *outbox.Bag) error {
 	if err := w.Drive.Remove(path.Join(folder, manifest.SealDir, manifest.Envelope)); err != nil {
 		return err
 	}
+	if err := w.sweep(objects, folder); err != nil {
+		return err
+	}
 	var written, checked atomic.Int64
 	err = w.Drive.Copy(ctx, objects, func(wrote, read int64) {
 		// Both halves count: the carrier waits for both.
@@ -86,6 +90,31 @@ func (w *Writing) write(ctx context.Context, bag *outbox.Bag) error {
 	}
 	w.Watcher.progress(Progress{Phase: PhaseSeal, Transfer: bag.ID(), Bytes: total, TotalBytes: total})
 	return w.seal(bag, id, folder)
+}
+
+// sweep deletes from the bag's folder what is none of its objects: what an
+// interrupted write or another computer left there, which a gate would refuse.
+func (w *Writing) sweep(objects []drive.Object, folder string) error {
+	folders, files := map[string]bool{path.Join(folder, manifest.Data): true}, make(map[string]bool)
+	for _, o := range objects {
+		files[o.Name] = true
+	}
+	for _, dir := range []string{folder, path.Join(folder, manifest.Data)} {
+		names, err := w.Drive.List(dir, manifest.MaxParts+maxNames)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, n := range names {
+			name := path.Join(dir, n.Name)
+			if n.Folder && folders[name] || n.File && files[name] {
+				continue
+			}
+			if err := w.Drive.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // objects lists the bag's files as the drive will hold them, the tag manifest
