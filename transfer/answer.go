@@ -60,8 +60,8 @@ func (in *Inbound) reconcile() error {
 		return err
 	}
 	for _, g := range all {
-		if _, err := in.Ledger.Append(ledger.Record{Event: ledger.Import, Transfer: g.Transfer, Result: manifest.Accepted, Reason: "Interrupted",
-			Facts: map[string]string{"kiosk": g.Kiosk, "counter": strconv.FormatUint(g.Counter, 10), "payload": g.Payload.String()}}); err != nil {
+		if _, err := in.Ledger.Append(ledger.Record{Event: ledger.Import, Transfer: g.Transfer, Result: manifest.Accepted,
+			Facts: map[string]string{"kiosk": g.Kiosk, "counter": strconv.FormatUint(g.Counter, 10), "payload": g.Payload.String(), "note": "interrupted"}}); err != nil {
 			return err
 		}
 	}

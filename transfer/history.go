@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,22 @@ func (d *delivery) checkHistory() (*vault.Generation, error) {
 		}
 	}
 	return nil, nil
+}
+
+// intact checks every byte of the generation against the statement that this
+// delivery shares with it.
+func (d *delivery) intact(g *vault.Generation) error {
+	bag := d.Vault.Bag(g.ID)
+	parts, err := checkTags(bag, d.statement)
+	if err != nil {
+		return err
+	}
+	for i, sum := range parts {
+		if err := checkFile(filepath.Join(bag, manifest.PartName(i+1)), d.statement.Sizes.Parts[i], sum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func gapsText(gaps []uint64) string {

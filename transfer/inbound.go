@@ -33,6 +33,7 @@ type Inbound struct {
 	// Scanner searches every file before it is kept; nil when the gate is
 	// configured not to, which every receipt then says.
 	Scanner *scan.Scanner
+	Policy  scan.Policy // only its exemptions: a kiosk's word does not clear a detection
 	Spool   *scan.Spool
 	Workers int
 
@@ -117,6 +118,10 @@ func (in *Inbound) receive(ctx context.Context, id string, o *Outcome) error {
 		// Nothing is kept twice, but an altered copy is still refused.
 		if err := d.hashParts(ctx); err != nil {
 			return err
+		}
+		// The kiosk deletes its copy on the receipt's word: it must be true.
+		if err := d.intact(known); err != nil {
+			return refuse(VaultDamaged, known.ID, err)
 		}
 		o.Generation, o.Reason = known.ID, AlreadyAccepted
 		return nil

@@ -191,7 +191,7 @@ func TestMissingRecordIsMadeGood(t *testing.T) {
 		}
 	}
 	for _, r := range before.records(t) {
-		if r.Event != ledger.Import || r.Reason != "Interrupted" || r.Result != manifest.Accepted {
+		if r.Event != ledger.Import || r.Facts["note"] != "interrupted" || r.Result != manifest.Accepted {
 			t.Errorf("record %+v", r)
 		}
 		got = append(got, r.Transfer)

@@ -66,6 +66,9 @@ func Prepare(ctx context.Context, p Preparation) (*outbox.Bag, error) {
 		record.Result, record.Reason = "held", bag.Held
 	default:
 		record.Result = "ready"
+		if err := p.supersede(bag); err != nil {
+			return nil, refuse(Failed, "outbox", err)
+		}
 	}
 	if bag != nil {
 		record.Transfer = bag.ID()
@@ -80,6 +83,22 @@ func Prepare(ctx context.Context, p Preparation) (*outbox.Bag, error) {
 		return bag, refusal
 	}
 	return bag, nil
+}
+
+// supersede gives up the held bags of earlier nights that bag takes the place of.
+func (p *Preparation) supersede(bag *outbox.Bag) error {
+	all, err := p.Outbox.Bags()
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		if b.Held != "" && !b.Dropped && b.Plan.Workflow == bag.Plan.Workflow && b.Plan.Source == bag.Plan.Source {
+			if err := b.Drop(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Preparation) prepare(ctx context.Context) (*outbox.Bag, error) {

@@ -689,21 +689,27 @@ func TestEnginesGone(t *testing.T) {
 	scanner(t, scan.ClamdConfig{Private: true, Daemons: 1, Unpack: 64 << 20})
 	sockets := clamdSockets(t, before)
 	daemons := childrenNamed(t, "clamd")
-	src := night(t, "gone")
+	// The first file takes all the memory there is: the second one is read when
+	// the first was packed.
+	const memory = 1 << 20
+	var err error
+	k.spool, err = scan.NewSpool(scan.SpoolOptions{Dir: k.dir, Memory: memory, Largest: memory})
+	must(t, err)
+	src := export(t, map[string]string{"1-first": text("x", memory), "2-second": "x", "3-third": "x"})
 	p := k.preparation(t, src)
 	p.Scanner = scanner(t, scan.ClamdConfig{Sockets: sockets})
 	p.HoldAge = math.MaxInt64 // such a daemon does not say how old its definitions are
 	p.Watcher.File = func(f transfer.File) {
-		if f.Path == "123/456/OML-11" {
-			for _, pid := range daemons {
-				if !slices.Contains(before, pid) { // only its own scanner would start it again
-					must(t, unix.Kill(pid, unix.SIGKILL))
-				}
+		if f.Path != "1-first" {
+			t.Errorf("%q has a verdict without an engine: %s", f.Path, f.Verdict)
+		}
+		for _, pid := range daemons {
+			if !slices.Contains(before, pid) { // only its own scanner would start it again
+				must(t, unix.Kill(pid, unix.SIGKILL))
 			}
 		}
 	}
 	refused(t, p, transfer.EngineFailed)
-	p = k.preparation(t, src)
 	if bags, err := k.outbox.Bags(); err != nil || len(bags) > 0 {
 		t.Errorf("%d bags, %v", len(bags), err)
 	}

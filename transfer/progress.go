@@ -30,6 +30,7 @@ type File struct {
 	Path     manifest.Path
 	Verdict  string
 	Findings []manifest.Finding
+	Carried  bool // its bytes are in the bag
 }
 
 // Watcher is told how a flow goes. Its functions may be nil. Each is called by
@@ -48,6 +49,6 @@ func (w Watcher) progress(p Progress) {
 
 func (w Watcher) file(e *manifest.Entry) {
 	if w.File != nil && e.Type != manifest.Folder {
-		w.File(File{e.Path, e.Verdict, e.Findings})
+		w.File(File{e.Path, e.Verdict, e.Findings, e.Carried()})
 	}
 }

@@ -28,6 +28,8 @@ type reading struct {
 	tally   scan.Tally
 	sums    map[string]manifest.Count // by verdict
 	folders int64
+	others  int64            // neither file nor folder
+	unseen  int64            // of these, what may hold files
 	rules   map[string]int64 // uses of exemptions
 	bytes   int64
 }

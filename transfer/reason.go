@@ -38,6 +38,7 @@ const (
 // Of the kiosk: the workflow waits for IT.
 const (
 	TooManyLeftOut Reason = "TooManyLeftOut" // more files are not clean than may be left out
+	FolderUnread   Reason = "FolderUnread"   // a folder could not be looked into: how many files it holds is not known
 )
 
 // Trouble: nothing is wrong with the data; set it right and try again.
@@ -59,9 +60,10 @@ const (
 	NotEnrolled    Reason = "NotEnrolled"
 	NoSpace        Reason = "NoSpace" // spool, outbox, staging or vault is full
 	BagDamaged     Reason = "BagDamaged"
-	Busy           Reason = "Busy"    // another process owns the state
-	Stopped        Reason = "Stopped" // by a person or the system, before the end
-	Failed         Reason = "Failed"  // anything else
+	VaultDamaged   Reason = "VaultDamaged" // a generation is not as it was accepted
+	Busy           Reason = "Busy"         // another process owns the state
+	Stopped        Reason = "Stopped"      // by a person or the system, before the end
+	Failed         Reason = "Failed"       // anything else
 )
 
 // Notices: it went through.
@@ -76,9 +78,9 @@ var Reasons = slices.Concat(refusals, held, troubles, notices)
 var (
 	refusals = []Reason{NoTransfer, BadSeal, UnknownKiosk, WrongGate, WrongDrive, Replayed, Equivocation, TooOld,
 		StaleDefinitions, Malformed, MissingPart, ExtraFile, Altered, Undecryptable, Detected, Unscannable}
-	held     = []Reason{TooManyLeftOut}
+	held     = []Reason{TooManyLeftOut, FolderUnread}
 	troubles = []Reason{SourceMissing, SourceEmpty, SourceFailed, SourceChanged, EngineFailed, NothingDue, NoDrive,
-		DriveGone, DriveFull, DriveProtected, DriveFaulty, WriteFailed, ReadFailed, SealFailed, NotEnrolled, NoSpace, BagDamaged, Busy, Stopped, Failed}
+		DriveGone, DriveFull, DriveProtected, DriveFaulty, WriteFailed, ReadFailed, SealFailed, NotEnrolled, NoSpace, BagDamaged, VaultDamaged, Busy, Stopped, Failed}
 	notices = []Reason{LeftOut, AlreadyAccepted}
 )
 

@@ -187,8 +187,21 @@ func (c *contents) each(e *manifest.Entry, content io.Reader) (sum manifest.Hash
 	return sum, nil
 }
 
-// scan has the gate's own engines search a file. What they say must be clean,
-// or what the sealed index says was exempted.
+// passes says whether the gate keeps a file of which its engines said result.
+// A doubt may have been exempted at the kiosk, in the sealed index. A detection
+// may not: whoever rules the kiosk would only have to name it. That takes an
+// exemption of the gate's own.
+func (c *contents) passes(result scan.Result, e *manifest.Entry) bool {
+	switch result.Verdict {
+	case scan.Clean, scan.Exempt:
+		return true
+	case scan.Unscannable:
+		return e.Verdict == manifest.Exempt && known(result.Findings, e.Findings)
+	}
+	return false
+}
+
+// scan has the gate's own engines search a file.
 func (c *contents) scan(e *manifest.Entry, content io.Reader) (manifest.Hash, error) {
 	room, err := c.Spool.Reserve(c.ctx, e.Size)
 	if err != nil {
@@ -208,7 +221,8 @@ func (c *contents) scan(e *manifest.Entry, content io.Reader) (manifest.Hash, er
 		if err != nil {
 			return err
 		}
-		if result.Verdict == scan.Clean || file.Verdict == manifest.Exempt && known(result.Findings, file.Findings) {
+		result, _ = c.Policy.Exempted(string(file.Path), blob.Facts(), result, time.Now())
+		if c.passes(result, &file) {
 			c.file(&file)
 			return nil
 		}

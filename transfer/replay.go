@@ -22,8 +22,8 @@ func (p *Preparation) compare(ctx context.Context, lines func(func(*outbox.Line)
 		}
 		line, err, ok := known()
 		switch {
-		case err != nil:
-			return err
+		case err != nil: // the journal is damaged, the source is not
+			return differs
 		case !ok && whole, ok && !matches(line, &e):
 			return differs
 		case !ok:
@@ -39,8 +39,8 @@ func (p *Preparation) compare(ctx context.Context, lines func(func(*outbox.Line)
 	case err != nil:
 		return false, err
 	}
-	_, err, more := known()
-	return !more, err
+	_, _, more := known()
+	return !more, nil
 }
 
 // journal turns the calls of Lines into a sequence.
@@ -70,5 +70,6 @@ func matches(l *outbox.Line, e *source.Entry) bool {
 		return l.Entry.ModTime.Equal(manifest.Timestamp(e.ModTime))
 	}
 	unreadable := len(l.Entry.Findings) > 0 && l.Entry.Findings[0] == fromSource(unreadable)[0]
-	return l.Origin == outbox.Origin(e.ID) && unreadable == (e.Err != nil)
+	// A file that could be opened and not read looks whole to the walk.
+	return l.Origin == outbox.Origin(e.ID) && (e.Err == nil || unreadable)
 }

@@ -3,6 +3,7 @@ package transfer
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strconv"
@@ -70,8 +71,22 @@ func (w *Writing) seal(bag *outbox.Bag, driveID, folder string) error {
 // one's record in the outbox and the chain: then its counter value is no gap.
 func (w *Writing) chain() (*outbox.Chain, error) {
 	chain, err := w.Outbox.Chain()
-	if err != nil || chain.Pending == nil {
-		return chain, err
+	if err != nil {
+		return nil, err
+	}
+	if chain.Counter == 0 {
+		bags, err := w.Outbox.Bags()
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range bags {
+			if len(b.Written) > 0 {
+				return nil, fmt.Errorf("the chain of seals is lost, but %s was sealed; put chain.json back", b.ID())
+			}
+		}
+	}
+	if chain.Pending == nil {
+		return chain, nil
 	}
 	bag, err := w.Outbox.Bag(chain.Pending.Transfer)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,6 +6,7 @@ import (
 
 	"sekisho/scan"
 	"sekisho/transfer/manifest"
+	"sekisho/transfer/source"
 )
 
 // note counts an entry and reports it.
@@ -13,6 +14,12 @@ func (r *reading) note(e *manifest.Entry, rule string) {
 	if e.Type == manifest.Folder {
 		r.folders++
 		return
+	}
+	if e.Type == manifest.Other {
+		r.others++
+		if unseen(e) {
+			r.unseen++
+		}
 	}
 	var v scan.Verdict
 	_ = v.UnmarshalText([]byte(e.Verdict)) // unknown is Unscannable
@@ -30,12 +37,29 @@ func (r *reading) note(e *manifest.Entry, rule string) {
 		Files: r.tally.Files, TotalFiles: r.total.Files + r.total.Left + r.total.Failed, Bytes: r.bytes, TotalBytes: r.total.Bytes})
 }
 
+// unseen says that e may hold any number of files that nobody has counted: a
+// folder that cannot be read, or where another filesystem begins.
+func unseen(e *manifest.Entry) bool {
+	name := e.Findings[0].Name
+	return name == unreadable || name == notAFile+"."+source.Mount.String()
+}
+
 // held is the reason to keep the bag from being carried, or "".
 func (r *reading) held() Reason {
+	policy, tally := r.Workflow.Policy, r.tally
+	if !policy.Strict && policy.Kind == scan.Files {
+		// Links, pipes and devices are listed as left out, but they are no
+		// files: many of them are a habit of the source, not a wave.
+		tally.Files -= r.others
+		tally.LeftOut -= r.others
+		tally.ByVerdict[scan.Unscannable] -= r.others
+	}
 	switch {
-	case r.Workflow.Policy.Decide(r.tally) != scan.Hold:
+	case r.unseen > 0:
+		return FolderUnread
+	case policy.Decide(tally) != scan.Hold:
 		return ""
-	case r.Workflow.Policy.Strict, r.Workflow.Policy.Kind != scan.Files, r.tally.LeftOut >= r.tally.Files:
+	case policy.Strict, policy.Kind != scan.Files, tally.LeftOut >= tally.Files:
 		if r.tally.ByVerdict[scan.Detected] > 0 {
 			return Detected
 		}

@@ -43,7 +43,16 @@ func Write(ctx context.Context, w Writing, bags ...*outbox.Bag) error {
 		}
 		if err != nil {
 			refusal := AsRefusal(explainDrive(err), WriteFailed)
-			_, lerr := w.Ledger.Append(ledger.Record{Event: ledger.Write, By: w.Staff, Transfer: bag.ID(), Result: "trouble", Reason: string(refusal.Reason)})
+			result := "trouble"
+			switch {
+			case !refusal.Reason.Trouble():
+				result = "held"
+			case refusal.Reason == BagDamaged: // or it would stand in the way of every other
+				if err := bag.SetDamaged(); err != nil {
+					return refuse(Failed, "outbox", errors.Join(refusal, err))
+				}
+			}
+			_, lerr := w.Ledger.Append(ledger.Record{Event: ledger.Write, By: w.Staff, Transfer: bag.ID(), Result: result, Reason: string(refusal.Reason)})
 			if lerr != nil {
 				return refuse(Failed, "ledger", errors.Join(refusal, lerr))
 			}

@@ -61,6 +61,13 @@ type Limits struct {
 // at makes paths relative to the configuration file absolute.
 type at string
 
+// folderOf is the folder of the configuration file, absolute: the same place
+// however the file was named.
+func folderOf(path string) (at, error) {
+	abs, err := filepath.Abs(path)
+	return at(filepath.Dir(abs)), err
+}
+
 func (dir at) fix(paths ...*string) {
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
@@ -116,7 +123,7 @@ func (e *Engines) Scan() scan.Config {
 
 func (l *Limits) fix(dir at, state string) {
 	if l.Spool == "" {
-		l.Spool = filepath.Join(state, "spool")
+		l.Spool = filepath.Join(state, "spool") // state is absolute by now
 	}
 	dir.fix(&l.Spool)
 }

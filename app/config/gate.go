@@ -3,23 +3,24 @@ package config
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
+	"sekisho/scan"
 	"sekisho/transfer/manifest"
 )
 
 // Gate is the gate's configuration.
 type Gate struct {
-	Name         string  `toml:"gate"`  // letters, digits, - and _
-	State        string  `toml:"state"` // folder of keys, enrolments and ledger
-	Vault        string  `toml:"vault"` // folder of the generations
-	Scan         *bool   `toml:"scan"`  // search every file before it is kept; default true
-	Engines      Engines `toml:"engines"`
-	Limits       Limits  `toml:"limits"`
-	MaxAgeDays   int     `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
-	MaxDefsDays  int     `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
-	SoftwareTPMs bool    `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
+	Name         string           `toml:"gate"`   // letters, digits, - and _
+	State        string           `toml:"state"`  // folder of keys, enrolments and ledger
+	Vault        string           `toml:"vault"`  // folder of the generations
+	Scan         *bool            `toml:"scan"`   // search every file before it is kept; default true
+	Exempt       []scan.Exemption `toml:"exempt"` // detections that the gate takes, as its IT approved them
+	Engines      Engines          `toml:"engines"`
+	Limits       Limits           `toml:"limits"`
+	MaxAgeDays   int              `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
+	MaxDefsDays  int              `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
+	SoftwareTPMs bool             `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
 }
 
 // ReadGate reads and checks a gate's configuration.
@@ -36,7 +37,10 @@ func parseGate(path string, data []byte) (*Gate, error) {
 	if err := decode(path, data, c); err != nil {
 		return nil, err
 	}
-	dir := at(filepath.Dir(path))
+	dir, err := folderOf(path)
+	if err != nil {
+		return nil, err
+	}
 	dir.fix(&c.State, &c.Vault)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)
@@ -56,6 +60,10 @@ func (c *Gate) check() error {
 		return fmt.Errorf("max_age_days = %d is out of range", c.MaxAgeDays)
 	case c.MaxDefsDays < 1 || c.MaxDefsDays > maxDays:
 		return fmt.Errorf("max_definitions_days = %d is out of range", c.MaxDefsDays)
+	}
+	own := scan.Policy{Exempt: c.Exempt}
+	if err := own.Validate(); err != nil {
+		return err
 	}
 	if !c.Scans() {
 		return c.Limits.check()

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -52,7 +51,10 @@ func parseKiosk(path string, data []byte) (*Kiosk, error) {
 	if err := decode(path, data, c); err != nil {
 		return nil, err
 	}
-	dir := at(filepath.Dir(path))
+	dir, err := folderOf(path)
+	if err != nil {
+		return nil, err
+	}
 	dir.fix(&c.State)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)

@@ -121,11 +121,18 @@ func (c *Console) File(f transfer.File) {
 	if f.Verdict == manifest.Clean {
 		return
 	}
-	var what []string
-	for _, x := range f.Findings {
-		what = append(what, x.Engine+" "+x.Name)
+	what := "left out"
+	switch {
+	case f.Carried && f.Verdict == manifest.Exempt:
+		what = "carried"
+	case f.Carried:
+		what = "found"
 	}
-	c.Note("  %s: %s (%s)", source.Quote(string(f.Path)), f.Verdict, strings.Join(what, ", "))
+	var said []string
+	for _, x := range f.Findings {
+		said = append(said, x.Engine+" "+x.Name)
+	}
+	c.Note("  %s: %s, %s (%s)", source.Quote(string(f.Path)), what, f.Verdict, strings.Join(said, ", "))
 }
 
 // Name is a path as JSON can hold it: as it is, or quoted when it is not UTF-8.
@@ -176,4 +183,21 @@ func (c *Console) Result(result string, reason transfer.Reason, id string, detai
 		}
 	}
 	c.Note("%s\n  %s\n  [%s]", t.What, t.Do, strings.ReplaceAll(ref, "\n", "; "))
+}
+
+// OneLine is an error's text without its line breaks.
+func OneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// Counts writes how many files have which verdict, and what became of them.
+func (c *Console) Counts(st *manifest.Statement) {
+	for _, n := range st.Counts {
+		if n.Files == 0 {
+			continue
+		}
+		what := ""
+		if n.Verdict == manifest.Detected || n.Verdict == manifest.Unscannable {
+			what = ", left out"
+		}
+		c.Say("  %-11s %s, %s%s", n.Verdict, Count(n.Files, "file"), Bytes(n.Bytes), what)
+	}
 }

@@ -93,7 +93,7 @@ func TestFile(t *testing.T) {
 	c := New(&out, &errs, "en")
 	c.File(transfer.File{Path: "clean", Verdict: manifest.Clean})
 	c.File(detected)
-	if out.Len() != 0 || errs.String() != "  \"a b.txt\": detected (clamav Eicar, yara demo)\n" {
+	if out.Len() != 0 || errs.String() != "  \"a b.txt\": left out, detected (clamav Eicar, yara demo)\n" {
 		t.Errorf("%q %q", &out, &errs)
 	}
 	errs.Reset()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"sekisho/app/console"
+	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/drive"
 )
@@ -56,8 +56,8 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 	m.closers = append(m.closers, d.Close)
 	in := &transfer.Inbound{
 		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path(ledgerDir), Log: m.log, Workers: m.Engines.Workers,
-		PartMemory: m.Limits.MemoryMiB << 20,
-		MaxAge:     m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
+		Policy: scan.Policy{Exempt: m.Exempt}, PartMemory: m.Limits.MemoryMiB << 20,
+		MaxAge: m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
 		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File},
 	}
 	if in.Keys, err = m.keySet(); err != nil {
@@ -100,11 +100,7 @@ func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	}
 	c.Say("transfer      %s: %s", o.Transfer, word)
 	c.Say("  kiosk       %s, counter %d, data as of %s", st.Kiosk, st.Counter, st.DataAsOf.Local().Format("2006-01-02 15:04"))
-	for _, n := range st.Counts {
-		if n.Files > 0 {
-			c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
-		}
-	}
+	c.Counts(st)
 	var notes []string
 	if st.Partial {
 		notes = append(notes, "files were left out at the kiosk")
@@ -121,11 +117,11 @@ func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	if len(o.Gaps) > 0 {
 		notes = append(notes, fmt.Sprintf("not arrived yet: %s before it", console.Count(int64(len(o.Gaps)), "seal")))
 	}
-	if len(notes) > 0 {
-		c.Say("  note        %s", strings.Join(notes, "; "))
+	for _, n := range notes {
+		c.Say("  note        %s", n)
 	}
 	if o.NoReceipt != nil {
-		c.Note("the receipt could not be written to the drive; import it again when it can be: %v", o.NoReceipt)
+		c.Note("the receipt could not be written to the drive; import it again when it can be: %s", console.OneLine(o.NoReceipt))
 	} else if !in.VerifyOnly {
 		c.Say("  receipt     on the drive, for the kiosk")
 	}

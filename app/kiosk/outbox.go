@@ -9,6 +9,7 @@ import (
 	"sekisho/app/config"
 	"sekisho/app/console"
 	"sekisho/transfer"
+	"sekisho/transfer/ledger"
 	"sekisho/transfer/outbox"
 )
 
@@ -16,7 +17,7 @@ import (
 type outboxLine struct {
 	Transfer string           `json:"transfer"`
 	Workflow string           `json:"workflow"`
-	State    string           `json:"state"` // due, held, written, accepted
+	State    string           `json:"state"` // due, held, written, accepted, damaged, discarded
 	Reason   transfer.Reason  `json:"reason,omitempty"`
 	Files    int64            `json:"files"`
 	Bytes    int64            `json:"bytes"` // encrypted
@@ -25,21 +26,31 @@ type outboxLine struct {
 }
 
 func runOutbox(_ context.Context, c *console.Console, args []string) error {
-	var drivePath string
+	var drivePath, discard, staff string
 	var all bool
-	f := console.NewFlags("kiosk", "outbox", "-config FILE [-drive FOLDER] [-all] [-json]",
-		"List what waits for a drive or a receipt. With -drive, receipts found on it settle bags first.")
+	f := console.NewFlags("kiosk", "outbox", "-config FILE [-drive FOLDER] [-discard ID] [-staff N] [-all] [-json]",
+		"List what waits for a drive or a receipt. With -drive, receipts found on it settle bags first; the drive is not changed.")
 	f.StringVar(&drivePath, "drive", "", "read the receipts on this drive, a mounted `folder`")
-	f.BoolVar(&all, "all", false, "list the accepted too")
+	f.StringVar(&discard, "discard", "", "give up the held or damaged `transfer`; what was left out of it stays in quarantine")
+	f.BoolVar(&all, "all", false, "list the accepted and the discarded too")
+	staffFlag(f, &staff)
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
-	if drivePath != "" {
+	if err := checkStaff(staff); err != nil {
+		return err
+	}
+	if drivePath != "" || discard != "" {
 		m, err := openMachine(c, f.Config)
 		if err != nil {
 			return err
 		}
-		_, err = m.drive(drivePath, "", false)
+		if drivePath != "" {
+			_, err = m.drive(drivePath, staff, false)
+		}
+		if err == nil && discard != "" {
+			err = m.discard(discard, staff)
+		}
 		if err := errors.Join(err, m.Close()); err != nil {
 			return err
 		}
@@ -58,7 +69,7 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	}
 	shown := 0
 	for _, b := range bags {
-		if b.Settled && !all {
+		if (b.Settled || b.Dropped) && !all {
 			continue
 		}
 		shown++
@@ -81,28 +92,47 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	return nil
 }
 
+// discard gives up a bag that cannot be carried.
+func (m *machine) discard(id, staff string) error {
+	b, err := m.outbox.Bag(id)
+	if err != nil || b.Dropped || b.Held == "" && !b.Damaged {
+		return console.Usagef("the outbox holds no transfer %q that is held or damaged; only such are discarded", id)
+	}
+	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Transfer: id, Result: "discarded", Reason: b.Held}); err != nil {
+		return err
+	}
+	return b.Drop()
+}
+
 // States of a bag.
 const (
-	due      = "due"
-	held     = "held"
-	written  = "written"
-	accepted = "accepted"
+	due       = "due"
+	held      = "held"
+	written   = "written"
+	accepted  = "accepted"
+	damaged   = "damaged"
+	discarded = "discarded"
 )
 
 var words = map[string]string{
 	due: "waits for a drive", held: "held for IT", written: "waits for its receipt", accepted: "accepted",
+	damaged: "damaged, cannot be written", discarded: "discarded",
 }
 
 func line(b *outbox.Bag) outboxLine {
 	st := &b.Statement
 	l := outboxLine{Transfer: b.ID(), Workflow: b.Plan.Workflow, State: due, Reason: transfer.Reason(b.Held),
-		Bytes: st.Sizes.Total(), Prepared: st.Prepared, Written: b.Written}
+		Bytes: st.Sizes.Total(), Prepared: st.Prepared, Written: append([]outbox.Written{}, b.Written...)}
 	for _, c := range st.Counts {
 		l.Files += c.Files
 	}
 	switch {
 	case b.Settled:
 		l.State = accepted
+	case b.Dropped:
+		l.State = discarded
+	case b.Damaged:
+		l.State = damaged
 	case b.Held != "":
 		l.State = held
 	case len(b.Written) > 0:

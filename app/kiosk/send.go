@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
-	"syscall"
 
 	"sekisho/app/config"
 	"sekisho/app/console"
@@ -138,7 +136,7 @@ func prepareAndWrite(ctx context.Context, c *console.Console, args []string, nam
 			worst = console.Worse(worst, partial(bag))
 		}
 	}
-	if write && len(bags) > 0 {
+	if write { // also what was left behind last night
 		worst = console.Worse(worst, m.write(ctx, d, w.staff, bags))
 	}
 	return worst
@@ -148,11 +146,8 @@ func prepareAndWrite(ctx context.Context, c *console.Console, args []string, nam
 func apart(d *drive.Drive, flows []config.Workflow) error {
 	for _, flow := range flows {
 		same, err := d.Same(flow.Source)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			continue // there is no such folder, which is said when it is read
-		}
 		if err != nil {
-			return err
+			continue // one of them cannot be opened, which is said when it is used
 		}
 		if same {
 			return console.Usagef("the drive %q and the source %q are the same folder, or one is in the other", d.Path(), flow.Source)

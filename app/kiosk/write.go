@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"sekisho/app/console"
 	"sekisho/transfer"
@@ -66,46 +67,49 @@ func (m *machine) due() ([]*outbox.Bag, error) {
 	return due, nil
 }
 
-// write writes bags, and with them every other bag that is due, oldest first:
-// what was left behind last night goes tonight.
+// write writes every bag that is due, oldest first: what was left behind last
+// night goes tonight. Those of bags come last and are what the caller is about:
+// they alone make the outcome partial.
 func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags []*outbox.Bag) error {
 	due, err := m.due()
 	if err != nil {
 		return err
 	}
-	for _, b := range bags {
-		if !contains(due, b.ID()) {
-			due = append(due, b)
-		}
+	asked := func(b *outbox.Bag) bool {
+		return slices.ContainsFunc(bags, func(a *outbox.Bag) bool { return a.ID() == b.ID() })
+	}
+	earlier := slices.DeleteFunc(due, asked)
+	if len(earlier)+len(bags) == 0 {
+		return nil
+	}
+	if len(earlier) > 0 && len(bags) > 0 {
+		m.console.Note("%s from before goes along", console.Count(int64(len(earlier)), "bag"))
 	}
 	key, err := m.signer(ctx)
 	if err != nil {
 		return err
 	}
 	var worst error
-	for _, b := range due {
+	for _, b := range append(earlier, bags...) {
 		err := transfer.Write(ctx, transfer.Writing{Outbox: m.outbox, Drive: d, Signer: key, Software: "sekisho kiosk " + version,
 			Ledger: m.ledger, Staff: staff, Watcher: transfer.Watcher{Progress: m.console.Progress}}, b)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
 			report(m.console, b, err)
-			return console.Said(err) // the next bag would meet the same drive
+			worst = console.Worse(worst, console.Said(err))
+			if transfer.AsRefusal(err, transfer.Failed).Reason == transfer.BagDamaged {
+				continue
+			}
+			return worst // the next bag would meet the same drive
 		}
 		summary(m.console, b)
-		worst = console.Worse(worst, partial(b))
-	}
-	return worst
-}
-
-func contains(bags []*outbox.Bag, id string) bool {
-	for _, b := range bags {
-		if b.ID() == id {
-			return true
+		if asked(b) {
+			worst = console.Worse(worst, partial(b))
 		}
 	}
-	return false
+	return worst
 }
 
 // summary reports a bag that is ready or sealed.
@@ -113,15 +117,14 @@ func summary(c *console.Console, b *outbox.Bag) {
 	st := &b.Statement
 	result, reason := console.Sealed, transfer.Reason("")
 	if st.Partial {
-		result, reason = console.Partial, transfer.LeftOut
+		result = console.Partial
+		if len(b.Written) > 0 { // until then there is nothing to carry
+			reason = transfer.LeftOut
+		}
 	}
 	c.Result(result, reason, b.ID(), nil)
 	c.Say("transfer      %s", b.ID())
-	for _, n := range st.Counts {
-		if n.Files > 0 {
-			c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
-		}
-	}
+	c.Counts(st)
 	var size int64
 	for _, p := range st.Sizes.Parts {
 		size += p
@@ -152,11 +155,7 @@ func report(c *console.Console, b *outbox.Bag, err error) {
 	c.Result(result, r.Reason, id, r)
 	if b != nil && b.Held != "" {
 		c.Say("transfer      %s is held; do not carry it", id)
-		for _, n := range b.Statement.Counts {
-			if n.Files > 0 {
-				c.Say("  %-11s %s, %s", n.Verdict, console.Count(n.Files, "file"), console.Bytes(n.Bytes))
-			}
-		}
+		c.Counts(&b.Statement)
 		if q := b.Quarantine(); q != "" {
 			c.Say("  not clean   kept encrypted in %s", q)
 		}

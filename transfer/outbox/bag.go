@@ -24,6 +24,8 @@ type Bag struct {
 
 	Written []Written `json:"-"` // the drives it was sealed for, oldest first
 	Settled bool      `json:"-"` // a receipt has accepted it
+	Dropped bool      `json:"-"` // it was given up: superseded while held, or discarded
+	Damaged bool      `json:"-"` // its files are not what was prepared
 
 	outbox *Outbox
 }
@@ -57,6 +59,12 @@ func (o *Outbox) Bag(id string) (*Bag, error) {
 		}
 		b.Written = append(b.Written, w)
 	}
+	if _, err = os.Lstat(o.path(id, "dropped")); err == nil {
+		b.Dropped = true
+	}
+	if _, err = os.Lstat(o.path(id, "damaged")); err == nil {
+		b.Damaged = true
+	}
 	_, err = os.Lstat(o.path(id, "receipt.dsse.json"))
 	b.Settled = err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +80,7 @@ func (b *Bag) ID() string { return b.Statement.Transfer }
 func (b *Bag) Dir() string { return b.outbox.path(b.ID(), "bag") }
 
 // Due says whether the bag waits for a drive.
-func (b *Bag) Due() bool { return b.Held == "" && len(b.Written) == 0 && !b.Settled }
+func (b *Bag) Due() bool { return b.Held == "" && len(b.Written) == 0 && !b.Settled && !b.Dropped && !b.Damaged }
 
 // AddWrite records a sealed copy; it is on disk when the call returns.
 func (b *Bag) AddWrite(w Written) error {
@@ -97,6 +105,30 @@ func (b *Bag) Settle(envelope []byte) error {
 		return fmt.Errorf("keeping the receipt: %w", err)
 	}
 	b.Settled = true
+	return b.free()
+}
+
+// SetDamaged records that the bag cannot be written any more. What is left of it
+// stays for IT.
+func (b *Bag) SetDamaged() error {
+	b.Damaged = true
+	return b.mark("damaged")
+}
+
+func (b *Bag) mark(name string) error {
+	if err := durable.WriteNew(b.outbox.path(b.ID(), name), nil, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("marking the bag as %s: %w", name, err)
+	}
+	return nil
+}
+
+// Drop gives a bag up and frees its disk; its records and its quarantine stay.
+// It is for a held bag that another took the place of, and for IT's decision.
+func (b *Bag) Drop() error {
+	if err := b.mark("dropped"); err != nil {
+		return err
+	}
+	b.Dropped = true
 	return b.free()
 }
 

@@ -13,6 +13,8 @@
 //	    ready.json               the bag is complete (Bag); never without bag/
 //	    write-<counter>.json     a drive that it was sealed for (Written)
 //	    receipt.dsse.json        the gate's receipt, verified
+//	    dropped                  the bag was given up (Bag.Drop)
+//	    damaged                  the bag cannot be written any more (Bag.SetDamaged)
 //	quarantine/<transfer id>/000001.tar.age   what was left out, as a tar for each part
 //
 // The commit point of a part is its journal segment, that of a bag is
@@ -57,6 +59,9 @@ func Open(dir string) (*Outbox, error) {
 	path := filepath.Join(dir, "key")
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if left, err := os.ReadDir(filepath.Join(dir, "bags")); err != nil || len(left) > 0 {
+			return nil, fmt.Errorf("the outbox's key %q is missing, but there are bags; put it back, or move the outbox away to begin a new one: %w", path, errors.Join(err, fs.ErrNotExist))
+		}
 		key, err := age.GenerateX25519Identity()
 		if err != nil {
 			return nil, err
@@ -88,15 +93,15 @@ func (o *Outbox) Free() (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
-// Waiting returns the newest bag that waits for a drive and was made under the
-// plan; nil when there is none.
+// Waiting returns the newest bag that waits for a drive, or for IT, and was made
+// under the plan; nil when there is none.
 func (o *Outbox) Waiting(p Plan) (*Bag, error) {
 	bags, err := o.Bags()
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range slices.Backward(bags) {
-		if b.Due() && b.Plan.same(p) {
+		if (b.Due() || b.Held != "" && !b.Dropped) && b.Plan.same(p) {
 			return b, nil
 		}
 	}
