@@ -117,10 +117,10 @@ func summary(c *console.Console, b *outbox.Bag) {
 	st := &b.Statement
 	result, reason := console.Sealed, transfer.Reason("")
 	if st.Partial {
-		result = console.Partial
-		if len(b.Written) > 0 { // until then there is nothing to carry
-			reason = transfer.LeftOut
-		}
+		result, reason = console.Partial, transfer.LeftOut
+	}
+	if len(b.Written) == 0 && !c.JSON {
+		reason = "" // its text speaks of carrying, and there is no drive yet
 	}
 	c.Result(result, reason, b.ID(), nil)
 	c.Say("transfer      %s", b.ID())

@@ -221,8 +221,20 @@ func TestWaitingDueHeld(t *testing.T) {
 		t.Errorf("%s waits in an empty outbox", got)
 	}
 	held := prepare(t, o, k, files, "TooManyLeftOut")
-	if again, err := o.Bag(held.ID()); err != nil || again.Held != "TooManyLeftOut" || again.Due() || waiting() != "" {
+	if again, err := o.Bag(held.ID()); err != nil || again.Held != "TooManyLeftOut" || again.Due() {
 		t.Errorf("a held bag waits for a drive: %+v, %v", again, err)
+	}
+	if got := waiting(); got != held.ID() { // for IT: a retry finds it again
+		t.Errorf("%s waits, want the held bag", got)
+	}
+	if err := held.Drop(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := o.Bag(held.ID()); err != nil || !again.Dropped || waiting() != "" {
+		t.Errorf("a dropped bag waits: %+v, %v", again, err)
+	}
+	if _, err := os.Stat(held.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a dropped bag takes room: %v", err)
 	}
 	first, second := prepare(t, o, k, files, ""), prepare(t, o, k, files, "")
 	if got := waiting(); got != second.ID() || !first.Due() {
