@@ -91,7 +91,7 @@ func TestSealingCutOff(t *testing.T) {
 
 // goOn is one cell of the table; it returns the counter's value after it.
 func goOn(t *testing.T, k *kiosk, g *gate, before uint64, step, then string, late bool) (last uint64) {
-	first, other := t.TempDir(), t.TempDir()
+	first, other := scratch(t), scratch(t)
 	a := k.prepare(t, export(t, map[string]string{"a": "a"}))
 	b := k.prepare(t, export(t, map[string]string{"b": "b"}))
 	cutOff(t, k, first, a, step)
@@ -369,7 +369,7 @@ func TestKilled(t *testing.T) {
 	must(t, err)
 	keysPath := filepath.Join(t.TempDir(), "keys.json")
 	must(t, os.WriteFile(keysPath, keys, 0o600))
-	stick := t.TempDir()
+	stick := scratch(t)
 	killed, nights := 0, 0
 
 	for ; killed < enough; nights++ {

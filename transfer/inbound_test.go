@@ -2,7 +2,10 @@ package transfer_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
@@ -87,7 +91,10 @@ func TestLeftOutAndExempt(t *testing.T) {
 		}
 	}
 	f.put(t, dir)
-	outcomes, err := transfer.Import(t.Context(), g.scanning(t, dir))
+	in := g.scanning(t, dir)
+	sum := sha256.Sum256([]byte(eicar))
+	in.Policy.Exempt = []scan.Exemption{{SHA256: hex.EncodeToString(sum[:]), Until: time.Now().Add(time.Hour), By: "it-01", Reason: "test"}}
+	outcomes, err := transfer.Import(t.Context(), in)
 	must(t, err)
 	if o := outcomes[0]; o.Refusal != nil {
 		t.Fatal(o.Refusal)
@@ -95,6 +102,40 @@ func TestLeftOutAndExempt(t *testing.T) {
 	got := contents(t, g.restore(t, outcomes[0].Generation))
 	if len(got) != 2 || got["a/x"] != eicar {
 		t.Errorf("restored %q", slices.Collect(maps.Keys(got)))
+	}
+}
+
+// A receipt says "already accepted" only while the vault can give the data back:
+// the kiosk deletes its copy on that word.
+func TestDamagedGenerationIsNotConfirmed(t *testing.T) {
+	k := newKiosk(t, "k1")
+	g := newGate(t, k)
+	dir := t.TempDir()
+	bag := k.send(t, night(t, "first"), dir)
+	g.accept(t, dir)
+	receipt := filepath.Join(dir, manifest.Receipts, bag.ID()+".dsse.json")
+	kept := filepath.Join(g.vault.Bag(bag.ID()), part1)
+	good, err := os.ReadFile(kept)
+	must(t, err)
+	for name, damage := range map[string]func() error{
+		"altered": func() error { return os.WriteFile(kept, append([]byte("x"), good[1:]...), 0o600) },
+		"missing": func() error { return os.Remove(kept) },
+	} {
+		must(t, os.Remove(receipt))
+		must(t, os.Chmod(kept, 0o600))
+		must(t, damage())
+		outcomes, err := g.importDrive(t, dir)
+		must(t, err)
+		refusedAs(t, outcomes[0].Refusal, transfer.VaultDamaged)
+		if _, err := os.Stat(receipt); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a receipt: %v", name, err)
+		}
+		must(t, os.WriteFile(kept, good, 0o600))
+		outcomes, err = g.importDrive(t, dir)
+		must(t, err)
+		if o := outcomes[0]; o.Reason != transfer.AlreadyAccepted || o.NoReceipt != nil {
+			t.Errorf("%s, and whole again: %+v", name, o)
+		}
 	}
 }
 

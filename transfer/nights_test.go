@@ -20,7 +20,7 @@ func TestTwoNights(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", mkexport, "sekisho/build/mkexport").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	src, drive := t.TempDir(), t.TempDir()
+	src, drive := scratch(t), scratch(t)
 	for _, number := range []string{"1", "2"} {
 		if out, err := exec.Command(mkexport, "-profile", "smoke", "-seed", "1", "-night", number, src).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)

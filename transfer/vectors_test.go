@@ -32,7 +32,8 @@ var ofGate = []transfer.Reason{
 }
 
 var notOfGate = []transfer.Reason{
-	transfer.TooManyLeftOut, transfer.SourceMissing, transfer.SourceEmpty, transfer.SourceFailed, transfer.SourceChanged,
+	transfer.VaultDamaged, // of an import only: TestDamagedGenerationIsNotConfirmed
+	transfer.TooManyLeftOut, transfer.FolderUnread, transfer.SourceMissing, transfer.SourceEmpty, transfer.SourceFailed, transfer.SourceChanged,
 	transfer.NothingDue, transfer.NoDrive, transfer.DriveFull, transfer.DriveProtected, transfer.DriveFaulty,
 	transfer.WriteFailed, transfer.SealFailed, transfer.NotEnrolled, transfer.BagDamaged, transfer.Busy, transfer.Stopped,
 	transfer.Failed, transfer.LeftOut,

@@ -80,7 +80,9 @@ func (b *Bag) ID() string { return b.Statement.Transfer }
 func (b *Bag) Dir() string { return b.outbox.path(b.ID(), "bag") }
 
 // Due says whether the bag waits for a drive.
-func (b *Bag) Due() bool { return b.Held == "" && len(b.Written) == 0 && !b.Settled && !b.Dropped && !b.Damaged }
+func (b *Bag) Due() bool {
+	return b.Held == "" && len(b.Written) == 0 && !b.Settled && !b.Dropped && !b.Damaged
+}
 
 // AddWrite records a sealed copy; it is on disk when the call returns.
 func (b *Bag) AddWrite(w Written) error {

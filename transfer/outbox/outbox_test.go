@@ -270,6 +270,32 @@ func TestWaitingDueHeld(t *testing.T) {
 	}
 }
 
+// A bag that was given up, and one that cannot be written, wait for nothing.
+func TestDroppedAndDamaged(t *testing.T) {
+	k, files := newKeys(t), night()
+	o := openOutbox(t, t.TempDir())
+	held, damaged := prepare(t, o, k, files, "Detected"), prepare(t, o, k, files, "")
+	for range 2 { // twice is no error
+		if err := errors.Join(held.Drop(), damaged.SetDamaged()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := o.Waiting(testPlan(partSize)); err != nil || b != nil {
+		t.Errorf("%v waits, %v", b, err)
+	}
+	again, err := o.Bag(held.ID())
+	if err != nil || !again.Dropped || again.Due() || again.Quarantine() == "" {
+		t.Errorf("given up: %+v, %v", again, err)
+	}
+	if left := names(t, o.path(held.ID())); !slices.Equal(left, []string{"draft.json", "dropped", "ready.json"}) {
+		t.Errorf("of what was given up there is left %q", left)
+	}
+	if again, err = o.Bag(damaged.ID()); err != nil || !again.Damaged || again.Due() {
+		t.Errorf("damaged: %+v, %v", again, err)
+	}
+	k.open(t, damaged)
+}
+
 func TestSettleFreesTheDisk(t *testing.T) {
 	k, files, dir := newKeys(t), night(), t.TempDir()
 	o := openOutbox(t, dir)
@@ -331,6 +357,21 @@ func TestNumbersAreNotReused(t *testing.T) {
 		if n, err := openOutbox(t, dir).Next(); err == nil {
 			t.Errorf("after a file with %q the next number is %d", text, n)
 		}
+	}
+}
+
+// Without its key an outbox with bags is not taken for a new one.
+func TestMissingKey(t *testing.T) {
+	dir := t.TempDir()
+	b := prepare(t, openOutbox(t, dir), newKeys(t), night(), "")
+	if err := os.Remove(filepath.Join(dir, "key")); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := Open(dir); !errors.Is(err, fs.ErrNotExist) || o != nil {
+		t.Errorf("opened: %v", err)
+	}
+	if left := names(t, dir); slices.Contains(left, "key") || len(names(t, b.Dir())) == 0 {
+		t.Errorf("there is %q", left)
 	}
 }
 
