@@ -9,6 +9,7 @@ import (
 
 	"sekisho/app/config"
 	"sekisho/app/console"
+	"sekisho/app/state"
 	"sekisho/transfer/durable"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/seal"
@@ -54,16 +55,16 @@ func runEnrolAccept(_ context.Context, c *console.Console, args []string) (err e
 	if err != nil {
 		return err
 	}
-	if err := durable.Mkdir(m.path(kiosksDir), 0o700); err != nil {
+	if err := durable.Mkdir(m.Path(kiosksDir), 0o700); err != nil {
 		return err
 	}
-	path := filepath.Join(m.path(kiosksDir), kiosk.Name+".json")
+	path := filepath.Join(m.Path(kiosksDir), kiosk.Name+".json")
 	if err := durable.WriteNew(path, record, 0o600); errors.Is(err, os.ErrExist) {
 		return console.Usagef("a kiosk %s is enrolled already: %q", kiosk.Name, path)
 	} else if err != nil {
 		return err
 	}
-	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "enrolled",
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "enrolled",
 		Facts: map[string]string{"kiosk": kiosk.Name, "fingerprint": request.Fingerprint(), "mode": kiosk.Mode}}); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func runEnrolList(_ context.Context, c *console.Console, args []string) error {
 	if err != nil {
 		return &console.UsageError{Err: err}
 	}
-	kiosks, err := (&machine{Gate: cfg}).kiosks()
+	kiosks, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).kiosks()
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sekisho/app/console"
+	"sekisho/app/state"
 	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/drive"
@@ -53,12 +54,12 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 	if err != nil {
 		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
 	}
-	m.closers = append(m.closers, d.Close)
+	m.OnClose(d.Close)
 	in := &transfer.Inbound{
-		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.ledger, LedgerDir: m.path(ledgerDir), Log: m.log, Workers: m.Engines.Workers,
+		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.Ledger, LedgerDir: m.Path(state.LedgerDir), Log: m.Log, Workers: m.Engines.Workers,
 		Policy: scan.Policy{Exempt: m.Exempt}, PartMemory: m.Limits.MemoryMiB << 20,
 		MaxAge: m.MaxAge(), DefinitionsAge: m.DefinitionsAge(),
-		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File},
+		Watcher: transfer.Watcher{Progress: m.Console.Progress, File: m.Console.File},
 	}
 	if in.Keys, err = m.keySet(); err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 		return nil, err
 	}
 	if len(in.Kiosks) == 0 {
-		m.console.Note("no kiosk is enrolled yet")
+		m.Console.Note("no kiosk is enrolled yet")
 	}
 	if !noScan {
 		in.Scanner, in.Spool, err = m.scanner(ctx)
@@ -83,7 +84,7 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 
 // outcome reports what became of one transfer.
 func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
-	c := m.console
+	c := m.Console
 	if o.Refusal != nil {
 		result := console.Refused
 		if o.Reason.Trouble() {

@@ -10,6 +10,7 @@ import (
 
 	"sekisho/app/config"
 	"sekisho/app/console"
+	"sekisho/app/state"
 	"sekisho/transfer/durable"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
@@ -34,16 +35,14 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	if err != nil {
 		return &console.UsageError{Err: err}
 	}
-	m := &machine{Gate: cfg, console: c}
-	if err := durable.Mkdir(m.State, 0o700); err != nil {
-		return fmt.Errorf("opening the gate's state: %w", err)
-	}
-	if err := m.lock(); err != nil {
+	folder, err := state.Open(c, cfg.State)
+	if err != nil {
 		return err
 	}
+	m := &machine{Gate: cfg, Folder: folder}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	// The key set comes last: it says that the others are complete.
-	files := []string{*recovery, m.path(identityFile), m.path(receiptsKey), m.path(ledgerKey), m.path(ledgerDir), m.path(keysFile)}
+	files := []string{*recovery, m.Path(identityFile), m.Path(receiptsKey), m.Path(ledgerKey), m.Path(state.LedgerDir), m.Path(keysFile)}
 	if *public != "" {
 		files = append(files, *public)
 	}
@@ -63,13 +62,13 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	if keys.Recovery, err = createIdentity(*recovery, "recovery key of gate "+m.Name); err != nil {
 		return err
 	}
-	if keys.Encryption, err = createIdentity(m.path(identityFile), "the gate's key"); err != nil {
+	if keys.Encryption, err = createIdentity(m.Path(identityFile), "the gate's key"); err != nil {
 		return err
 	}
-	if keys.Receipts, err = createKey(m.path(receiptsKey)); err != nil {
+	if keys.Receipts, err = createKey(m.Path(receiptsKey)); err != nil {
 		return err
 	}
-	if keys.Ledger, err = createKey(m.path(ledgerKey)); err != nil {
+	if keys.Ledger, err = createKey(m.Path(ledgerKey)); err != nil {
 		return err
 	}
 	data, err := keys.Marshal()
@@ -87,7 +86,7 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	if err := m.begin(keys); err != nil {
 		return err
 	}
-	if err := durable.WriteNew(m.path(keysFile), data, 0o644); err != nil {
+	if err := durable.WriteNew(m.Path(keysFile), data, 0o644); err != nil {
 		return err
 	}
 	c.Say("the recovery key is in %s: print it for two envelopes, then delete the file", *recovery)
@@ -104,7 +103,7 @@ func (m *machine) begin(keys *manifest.KeySet) error {
 	if err := m.openLedger(); err != nil {
 		return err
 	}
-	_, err = m.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created", Facts: map[string]string{"keys": digest.String()}})
+	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created", Facts: map[string]string{"keys": digest.String()}})
 	return err
 }
 
@@ -138,7 +137,7 @@ func runKeysShow(_ context.Context, c *console.Console, args []string) error {
 	if err != nil {
 		return &console.UsageError{Err: err}
 	}
-	keys, err := (&machine{Gate: cfg}).keySet()
+	keys, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).keySet()
 	if err != nil {
 		return err
 	}

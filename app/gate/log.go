@@ -8,6 +8,7 @@ import (
 
 	"sekisho/app/config"
 	"sekisho/app/console"
+	"sekisho/app/state"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/seal"
 	"sekisho/transfer/vault"
@@ -36,7 +37,7 @@ func runLogVerify(_ context.Context, c *console.Console, args []string) error {
 	if err != nil {
 		return &console.UsageError{Err: err}
 	}
-	keys, err := (&machine{Gate: cfg}).keySet()
+	keys, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).keySet()
 	if err != nil {
 		return err
 	}

@@ -5,33 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"sekisho/app/config"
 	"sekisho/app/console"
-	"sekisho/assets"
+	"sekisho/app/state"
 	"sekisho/scan"
 	"sekisho/transfer"
-	"sekisho/transfer/durable"
-	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
 	"sekisho/transfer/vault"
 )
 
-// machine is the gate's state, opened once and owned until Close.
+// machine is the gate with its state folder, owned until Close.
 type machine struct {
 	*config.Gate
-	console *console.Console
-	log     *slog.Logger
-	vault   *vault.Vault
-	ledger  *ledger.Log
-
-	closers []func() error
+	*state.Folder
+	vault *vault.Vault
 }
 
 // Files of the state folder.
@@ -40,7 +32,6 @@ const (
 	identityFile = "gate.key"       // the age identity
 	receiptsKey  = "receipts.key"
 	ledgerKey    = "ledger.key"
-	ledgerDir    = "ledger"
 	kiosksDir    = "kiosks"
 )
 
@@ -51,7 +42,11 @@ func openMachine(c *console.Console, path string) (*machine, error) {
 	if err != nil {
 		return nil, &console.UsageError{Err: err}
 	}
-	m := &machine{Gate: cfg, console: c, log: c.Log()}
+	folder, err := state.Open(c, cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{Gate: cfg, Folder: folder}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -59,12 +54,6 @@ func openMachine(c *console.Console, path string) (*machine, error) {
 }
 
 func (m *machine) open() error {
-	if err := durable.Mkdir(m.State, 0o700); err != nil {
-		return fmt.Errorf("opening the gate's state: %w", err)
-	}
-	if err := m.lock(); err != nil {
-		return err
-	}
 	if err := m.openLedger(); err != nil {
 		return err
 	}
@@ -76,66 +65,30 @@ func (m *machine) open() error {
 	return err
 }
 
-// openLedger opens the records under their key.
 func (m *machine) openLedger() error {
 	key, err := m.key(ledgerKey)
 	if err != nil {
 		return err
 	}
-	if m.ledger, err = ledger.Open(m.path(ledgerDir), origin(m.Name), key.Signer()); err != nil {
-		err = fmt.Errorf("opening the data transfer records: %w", err)
-		if errors.As(err, new(*ledger.Fault)) {
-			return console.Faulty(err)
-		}
-		return err
-	}
-	m.closers = append(m.closers, m.ledger.Close)
-	return nil
-}
-
-// lock takes the state folder, or says who has it.
-func (m *machine) lock() error {
-	lock, err := durable.Acquire(m.State)
-	if errors.As(err, new(*durable.HeldError)) {
-		return &transfer.Refusal{Reason: transfer.Busy, Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	m.closers = append(m.closers, lock.Release)
-	return nil
+	return m.OpenLedger(origin(m.Name), key)
 }
 
 func origin(gate string) string { return "sekisho/gate/" + gate }
 
-func (m *machine) path(names ...string) string {
-	return filepath.Join(append([]string{m.State}, names...)...)
-}
-
 // key loads a signing key of the gate. Missing keys are a matter of set-up.
 func (m *machine) key(name string) (*seal.PrivateKey, error) {
-	key, err := seal.LoadPrivateKey(m.path(name))
+	key, err := seal.LoadPrivateKey(m.Path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, console.Usagef("the gate has no keys yet (%q is missing): gate keys create makes them", m.path(name))
+		return nil, console.Usagef("the gate has no keys yet (%q is missing): gate keys create makes them", m.Path(name))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the key %q: %w", m.path(name), err)
+		return nil, fmt.Errorf("the key %q: %w", m.Path(name), err)
 	}
 	return key, nil
 }
 
-// Close gives back what was opened, last first.
-func (m *machine) Close() error {
-	var errs []error
-	for i := len(m.closers) - 1; i >= 0; i-- {
-		errs = append(errs, m.closers[i]())
-	}
-	m.closers = nil
-	return errors.Join(errs...)
-}
-
 func (m *machine) keySet() (*manifest.KeySet, error) {
-	data, err := os.ReadFile(m.path(keysFile))
+	data, err := os.ReadFile(m.Path(keysFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, console.Usagef("the gate has no keys yet: gate keys create makes them")
 	}
@@ -144,7 +97,7 @@ func (m *machine) keySet() (*manifest.KeySet, error) {
 	}
 	keys, err := manifest.ParseKeySet(data)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", m.path(keysFile), err)
+		return nil, fmt.Errorf("%q: %w", m.Path(keysFile), err)
 	}
 	return keys, nil
 }
@@ -152,7 +105,7 @@ func (m *machine) keySet() (*manifest.KeySet, error) {
 // identity reads an age identity: the gate's, or the recovery key at path.
 func (m *machine) identity(path string) (transfer.Identity, error) {
 	if path == "" {
-		path = m.path(identityFile)
+		path = m.Path(identityFile)
 	}
 	st, err := os.Stat(path)
 	if err != nil {
@@ -174,7 +127,7 @@ func (m *machine) identity(path string) (transfer.Identity, error) {
 
 // kiosks reads the enrolled kiosks.
 func (m *machine) kiosks() ([]*seal.Kiosk, error) {
-	entries, err := os.ReadDir(m.path(kiosksDir))
+	entries, err := os.ReadDir(m.Path(kiosksDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -186,13 +139,13 @@ func (m *machine) kiosks() ([]*seal.Kiosk, error) {
 		if !strings.HasSuffix(e.Name(), ".json") {
 			continue
 		}
-		data, err := os.ReadFile(m.path(kiosksDir, e.Name()))
+		data, err := os.ReadFile(m.Path(kiosksDir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
 		k, err := seal.ParseKiosk(data)
 		if err != nil {
-			return nil, fmt.Errorf("the enrolment %q: %w", m.path(kiosksDir, e.Name()), err)
+			return nil, fmt.Errorf("the enrolment %q: %w", m.Path(kiosksDir, e.Name()), err)
 		}
 		kiosks = append(kiosks, k)
 	}
@@ -200,29 +153,12 @@ func (m *machine) kiosks() ([]*seal.Kiosk, error) {
 	return kiosks, nil
 }
 
-// scanner starts the engines and the spool, unless the gate is configured not
-// to scan: then both are nil.
+// scanner starts the engines, unless the gate is configured not to scan: then
+// both are nil.
 func (m *machine) scanner(ctx context.Context) (*scan.Scanner, *scan.Spool, error) {
 	if !m.Scans() {
-		m.console.Note("the gate is configured not to scan; its receipts say so")
+		m.Console.Note("the gate is configured not to scan; its receipts say so")
 		return nil, nil, nil
 	}
-	if err := durable.Mkdir(m.Limits.Spool, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("the spool: %w", err)
-	}
-	spool, err := scan.NewSpool(m.Limits.Spooling())
-	if err != nil {
-		return nil, nil, fmt.Errorf("the spool: %w", err)
-	}
-	cfg := m.Engines.Scan()
-	cfg.Builtin, cfg.Log = assets.Rules, m.log
-	s, err := scan.New(ctx, cfg)
-	if err != nil {
-		return nil, nil, &transfer.Refusal{Reason: transfer.EngineFailed, Err: err}
-	}
-	m.closers = append(m.closers, s.Close)
-	if s.Demonstration() {
-		m.console.Note("demonstration signatures: the engines know little more than test files")
-	}
-	return s, spool, nil
+	return m.Scanner(ctx, &m.Engines, &m.Limits)
 }

@@ -33,7 +33,7 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	r := transfer.Restoration{Vault: m.vault, Ledger: m.ledger, Staff: *staff, Watcher: transfer.Watcher{Progress: c.Progress}}
+	r := transfer.Restoration{Vault: m.vault, Ledger: m.Ledger, Staff: *staff, Watcher: transfer.Watcher{Progress: c.Progress}}
 	if r.Identity, err = m.identity(*key); err != nil {
 		return err
 	}

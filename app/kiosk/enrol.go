@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"sekisho/app/console"
 	"sekisho/transfer/durable"
@@ -52,7 +51,7 @@ func runEnrolRequest(ctx context.Context, c *console.Console, args []string) (er
 	if err := console.WriteNew(rest[0], data, 0o644); err != nil {
 		return err
 	}
-	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "requested", Facts: map[string]string{"fingerprint": request.Fingerprint()}}); err != nil {
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "requested", Facts: map[string]string{"fingerprint": request.Fingerprint()}}); err != nil {
 		return err
 	}
 	c.Say("kiosk %s asks to be enrolled; its fingerprint is", m.Name)
@@ -89,7 +88,7 @@ func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err er
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(m.State, keysFile)
+	path := m.Path(keysFile)
 	if pinned, err := os.ReadFile(path); err == nil && !bytes.Equal(pinned, data) && !*replace {
 		return console.Usagef("another key set is pinned: %q; -replace takes its place, and bags made for it will be refused", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -98,7 +97,7 @@ func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err er
 	if err := durable.Replace(path, data, 0o644); err != nil {
 		return err
 	}
-	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "trusted", Facts: map[string]string{"gate": keys.Gate, "keys": digest.String()}}); err != nil {
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Trust, Result: "trusted", Facts: map[string]string{"gate": keys.Gate, "keys": digest.String()}}); err != nil {
 		return err
 	}
 	c.Say("gate %s is trusted; the digest of its keys is", keys.Gate)

@@ -98,7 +98,7 @@ func (m *machine) discard(id, staff string) error {
 	if err != nil || b.Dropped || b.Held == "" && !b.Damaged {
 		return console.Usagef("the outbox holds no transfer %q that is held or damaged; only such are discarded", id)
 	}
-	if _, err := m.ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Transfer: id, Result: "discarded", Reason: b.Held}); err != nil {
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Transfer: id, Result: "discarded", Reason: b.Held}); err != nil {
 		return err
 	}
 	return b.Drop()

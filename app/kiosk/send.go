@@ -156,13 +156,17 @@ func apart(d *drive.Drive, flows []config.Workflow) error {
 	return nil
 }
 
+// deepest is how many folders deep a source is read: names of 255 bytes still
+// make paths that the index can hold. A deeper folder counts as unread.
+const deepest = 120
+
 // prepare makes the bag of one workflow.
 func (m *machine) prepare(ctx context.Context, flow config.Workflow, staff string) (*outbox.Bag, error) {
 	keys, err := m.gateKeys()
 	if err != nil {
 		return nil, err
 	}
-	tree, err := source.OpenFolder(flow.Source, source.Options{})
+	tree, err := source.OpenFolder(flow.Source, source.Options{MaxDepth: deepest})
 	if err != nil {
 		reason := transfer.SourceFailed
 		if errors.Is(err, source.ErrMissing) || errors.Is(err, source.ErrNotFolder) {
@@ -172,7 +176,7 @@ func (m *machine) prepare(ctx context.Context, flow config.Workflow, staff strin
 	}
 	defer tree.Close()
 	if m.engines == nil {
-		if m.engines, m.spool, err = m.scanner(ctx); err != nil {
+		if m.engines, m.spool, err = m.Scanner(ctx, &m.Engines, &m.Limits); err != nil {
 			return nil, err
 		}
 	}
@@ -182,7 +186,7 @@ func (m *machine) prepare(ctx context.Context, flow config.Workflow, staff strin
 	}
 	return transfer.Prepare(ctx, transfer.Preparation{
 		Kiosk: m.Name, Workflow: w, Tree: tree, Spool: m.spool, Scanner: m.engines, Workers: m.Engines.Workers,
-		Outbox: m.outbox, PartSize: m.PartMiB << 20, Keys: keys, HoldAge: m.HoldAge(), Ledger: m.ledger, Staff: staff,
-		Watcher: transfer.Watcher{Progress: m.console.Progress, File: m.console.File}, Log: m.log,
+		Outbox: m.outbox, PartSize: m.PartMiB << 20, Keys: keys, HoldAge: m.HoldAge(), Ledger: m.Ledger, Staff: staff,
+		Watcher: transfer.Watcher{Progress: m.Console.Progress, File: m.Console.File}, Log: m.Log,
 	})
 }

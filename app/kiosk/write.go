@@ -83,7 +83,7 @@ func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags 
 		return nil
 	}
 	if len(earlier) > 0 && len(bags) > 0 {
-		m.console.Note("%s from before goes along", console.Count(int64(len(earlier)), "bag"))
+		m.Console.Note("%s from before goes along", console.Count(int64(len(earlier)), "bag"))
 	}
 	key, err := m.signer(ctx)
 	if err != nil {
@@ -92,19 +92,19 @@ func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags 
 	var worst error
 	for _, b := range append(earlier, bags...) {
 		err := transfer.Write(ctx, transfer.Writing{Outbox: m.outbox, Drive: d, Signer: key, Software: "sekisho kiosk " + version,
-			Ledger: m.ledger, Staff: staff, Watcher: transfer.Watcher{Progress: m.console.Progress}}, b)
+			Ledger: m.Ledger, Staff: staff, Watcher: transfer.Watcher{Progress: m.Console.Progress}}, b)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			report(m.console, b, err)
+			report(m.Console, b, err)
 			worst = console.Worse(worst, console.Said(err))
 			if transfer.AsRefusal(err, transfer.Failed).Reason == transfer.BagDamaged {
 				continue
 			}
 			return worst // the next bag would meet the same drive
 		}
-		summary(m.console, b)
+		summary(m.Console, b)
 		if asked(b) {
 			worst = console.Worse(worst, partial(b))
 		}

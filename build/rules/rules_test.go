@@ -26,8 +26,9 @@ const (
 var ours = map[string][]string{
 	"app/config":              {"scan", "transfer/*"},
 	"app/console":             {"assets", "transfer/*"},
-	"app/gate":                {"app/config", "app/console", "assets", "scan", "transfer/*"},
-	"app/kiosk":               {"app/config", "app/console", "app/screens", "app/staff", "assets", "scan", "transfer/*"},
+	"app/gate":                {"app/config", "app/console", "app/state", "scan", "transfer/*"},
+	"app/kiosk":               {"app/config", "app/console", "app/screens", "app/staff", "app/state", "scan", "transfer/*"},
+	"app/state":               {"app/config", "app/console", "assets", "scan", "transfer/*"},
 	"app/internal/script":     {"app/config", "app/console", "transfer/*"}, // for the programs' tests
 	"app/screens":             {"app/staff", "assets", "scan", "transfer/*"},
 	"app/staff":               nil,
