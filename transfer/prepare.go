@@ -92,7 +92,7 @@ func (p *Preparation) supersede(bag *outbox.Bag) error {
 		return err
 	}
 	for _, b := range all {
-		if b.Held != "" && !b.Dropped && b.Plan.Workflow == bag.Plan.Workflow && b.Plan.Source == bag.Plan.Source {
+		if b.Held != "" && b.OnDisk() && b.Plan.Workflow == bag.Plan.Workflow && b.Plan.Source == bag.Plan.Source {
 			if err := b.Drop(); err != nil {
 				return err
 			}

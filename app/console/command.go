@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sekisho/transfer"
+	"sekisho/transfer/manifest"
 )
 
 // Exit codes of both programs.
@@ -166,6 +167,19 @@ func NewFlags(program, name, args, short string) *Flags {
 		f.PrintDefaults()
 	}
 	return f
+}
+
+// Staff adds the flag that says who is at work.
+func (f *Flags) Staff(staff *string) {
+	f.StringVar(staff, "staff", "", "opaque `number` of the person at work, for the records")
+}
+
+// CheckStaff refuses what cannot be such a number, a name for one.
+func CheckStaff(staff string) error {
+	if staff != "" && !manifest.ValidName(staff) {
+		return Usagef("-staff %q: letters, digits, - and _, at most 32", staff)
+	}
+	return nil
 }
 
 // Parse parses flags anywhere among the arguments and returns the rest, which

@@ -17,13 +17,14 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 	f := console.NewFlags("gate", "restore", "-config FILE [-key RECOVERY] [-staff N] [-json] GENERATION FOLDER",
 		"Give the files of a generation back into an empty folder, with every hash checked. GENERATION may be \"latest\".")
 	key := f.String("key", "", "open it with the recovery key in this `file` instead of the gate's key")
-	staff := f.String("staff", "", "opaque `number` of the person at work, for the records")
+	var staff string
+	f.Staff(&staff)
 	rest, err := f.Parse(c, args, 2)
 	if err != nil {
 		return err
 	}
-	if *staff != "" && !manifest.ValidName(*staff) {
-		return console.Usagef("-staff %q: letters, digits, - and _, at most 32", *staff)
+	if err := console.CheckStaff(staff); err != nil {
+		return err
 	}
 	if err := target(rest[1]); err != nil {
 		return err
@@ -33,7 +34,7 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	r := transfer.Restoration{Vault: m.vault, Ledger: m.Ledger, Staff: *staff, Watcher: transfer.Watcher{Progress: c.Progress}}
+	r := transfer.Restoration{Vault: m.vault, Ledger: m.Ledger, Staff: staff, Watcher: transfer.Watcher{Progress: c.Progress}}
 	if r.Identity, err = m.identity(*key); err != nil {
 		return err
 	}

@@ -33,11 +33,11 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	f.StringVar(&drivePath, "drive", "", "read the receipts on this drive, a mounted `folder`")
 	f.StringVar(&discard, "discard", "", "give up the held or damaged `transfer`; what was left out of it stays in quarantine")
 	f.BoolVar(&all, "all", false, "list the accepted and the discarded too")
-	staffFlag(f, &staff)
+	f.Staff(&staff)
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
-	if err := checkStaff(staff); err != nil {
+	if err := console.CheckStaff(staff); err != nil {
 		return err
 	}
 	if drivePath != "" || discard != "" {

@@ -9,7 +9,6 @@ import (
 	"sekisho/app/console"
 	"sekisho/transfer"
 	"sekisho/transfer/drive"
-	"sekisho/transfer/manifest"
 	"sekisho/transfer/outbox"
 	"sekisho/transfer/source"
 )
@@ -26,11 +25,7 @@ func (w *what) flags(f *console.Flags) {
 	f.StringVar(&w.source, "source", "", "read this `folder` instead of a workflow's, under the policy of -workflow or of the first")
 	f.StringVar(&w.workflow, "workflow", "", "the `name` of one workflow")
 	f.BoolVar(&w.due, "due", false, "every workflow of the configuration")
-	staffFlag(f, &w.staff)
-}
-
-func staffFlag(f *console.Flags, staff *string) {
-	f.StringVar(staff, "staff", "", "opaque `number` of the person at work, for the records")
+	f.Staff(&w.staff)
 }
 
 // check refuses what could not have been meant.
@@ -41,14 +36,7 @@ func (w *what) check() error {
 	if w.due && (w.source != "" || w.workflow != "") {
 		return console.Usagef("-due stands alone, without -source or -workflow")
 	}
-	return checkStaff(w.staff)
-}
-
-func checkStaff(staff string) error {
-	if staff != "" && !manifest.ValidName(staff) {
-		return console.Usagef("-staff %q: letters, digits, - and _, at most 32", staff)
-	}
-	return nil
+	return console.CheckStaff(w.staff)
 }
 
 // workflows are the ones that w names.

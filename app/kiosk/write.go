@@ -17,14 +17,14 @@ func runWrite(ctx context.Context, c *console.Console, args []string) (err error
 		"Write the bags that are due to the drive, read them back, and seal them.")
 	f.StringVar(&drivePath, "drive", "", "the drive, as a mounted `folder`")
 	f.StringVar(&again, "transfer", "", "write this transfer, also when it was written before: its drive was lost")
-	staffFlag(f, &staff)
+	f.Staff(&staff)
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
 	if drivePath == "" {
 		return console.Usagef("-drive FOLDER is missing")
 	}
-	if err := checkStaff(staff); err != nil {
+	if err := console.CheckStaff(staff); err != nil {
 		return err
 	}
 	m, err := openMachine(c, f.Config)

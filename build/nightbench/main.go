@@ -54,6 +54,7 @@ func run(ctx context.Context, bin, dir, sets string, rules, signatures, runs int
 	}
 	b := &bench{ctx: ctx, bin: bin, dir: dir, cores: runtime.NumCPU()}
 	fmt.Printf("%d cores; %d ClamAV signatures and %d YARA rules beside our own; both sides flush to disk\n", b.cores, signatures, rules)
+	fmt.Printf("ours: %d workers and %d clamd processes; script: clamd with %d threads\n", 3*b.cores, 2*b.cores, max(b.cores, 2))
 	if err := b.definitions(signatures, rules); err != nil {
 		return err
 	}

@@ -130,8 +130,11 @@ func (b *bench) setUp(dir string) error {
 state = "kiosk"
 [tpm]
 kind = "software"
+[engines]
+workers = %d
 [engines.clamd]
 private = true
+daemons = %d
 definitions = [%q]
 [engines.yara]
 rules = [%q]
@@ -148,7 +151,7 @@ max_size = 8589934592
 until = %s
 by = "bench"
 reason = "a dump over the engine's limit"
-`, b.signatures, b.rules, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
+`, 3*b.cores, 2*b.cores, b.signatures, b.rules, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
 	gate := "gate = \"bench\"\nstate = \"gate\"\nvault = \"vault\"\nscan = false\nenrol_software_tpms = true\n"
 	for name, text := range map[string]string{"kiosk.toml": kiosk, "gate.toml": gate} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {

@@ -134,6 +134,13 @@ func (b *Bag) Drop() error {
 	return b.free()
 }
 
+// OnDisk says whether the bag still takes room: a crash may have come between
+// giving it up and freeing it.
+func (b *Bag) OnDisk() bool {
+	_, err := os.Lstat(b.Dir())
+	return err == nil
+}
+
 func (b *Bag) free() error {
 	return errors.Join(
 		durable.Remove(b.outbox.path(b.ID(), "bag")),
