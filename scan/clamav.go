@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// clamdWindow and clamdOverlap cut content that is over clamd's hard limit, in bytes.
+// clamdWindow and clamdOverlap cut content that is over clamd's hard limit, in
+// bytes; clamdWindows of them are looked at at a time.
 const (
-	clamdWindow  = 64 << 20
+	clamdWindow  = 32 << 20
 	clamdOverlap = 1 << 20
+	clamdWindows = 2
 )
 
 // clamdAttempts is how often one content is tried before the engine counts as gone.
@@ -123,24 +126,52 @@ func (c *clamav) Scan(ctx context.Context, b *Blob) ([]Finding, error) {
 }
 
 func (c *clamav) scanWindows(ctx context.Context, b *Blob) ([]Finding, error) {
+	g, windows := errgroup.WithContext(ctx)
+	g.SetLimit(clamdWindows)
+	var failed atomic.Bool
+	detected := make(chan Finding, 1) // the first is enough
 	for _, part := range spans(b.Size(), c.window, min(clamdOverlap, c.window/2)) {
-		f, err := b.window(part.off, part.length)
-		if err != nil {
-			return nil, err
+		if windows.Err() != nil || len(detected) > 0 {
+			break
 		}
-		r, err := c.ask(ctx, func(s *session) (reply, error) { return s.descriptor(f) })
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-		// A part of an archive is always broken somehow; only detections count.
-		if r.status == "FOUND" && r.finding().Verdict == Detected {
-			found := r.finding()
-			found.Where = fmt.Sprintf("bytes %d to %d", part.off, part.off+part.length)
-			return []Finding{found}, nil
-		}
+		g.Go(func() error {
+			f, err := b.window(part.off, part.length)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			r, err := c.ask(windows, func(s *session) (reply, error) { return s.descriptor(f) })
+			// A part of an archive is always broken somehow; only detections count.
+			if err == nil && r.status == "ERROR" {
+				failed.Store(true)
+			}
+			if err == nil && r.status == "FOUND" && r.finding().Verdict == Detected {
+				found := r.finding()
+				found.Where = fmt.Sprintf("bytes %d to %d", part.off, part.off+part.length)
+				select {
+				case detected <- found:
+				default:
+				}
+			}
+			return err
+		})
 	}
-	return []Finding{{Engine: clamdName, Name: "SearchedInWindows", Verdict: Unscannable}}, nil
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil { // not every window was looked at
+		return nil, err
+	}
+	select {
+	case found := <-detected:
+		return []Finding{found}, nil
+	default:
+	}
+	name := "SearchedInWindows"
+	if failed.Load() {
+		name = "ScanError"
+	}
+	return []Finding{{Engine: clamdName, Name: name, Verdict: Unscannable}}, nil
 }
 
 // ask puts one question, to another daemon if one fails. It returns clamd's

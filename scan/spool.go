@@ -40,7 +40,7 @@ type Spool struct {
 
 // windowRoom is what a large blob may need in memory while engines look at it
 // through windows, in bytes.
-const windowRoom = clamdWindow + yaraWindow
+const windowRoom = clamdWindows*clamdWindow + yaraWindow
 
 // NewSpool checks that the folder can hold spool files.
 func NewSpool(o SpoolOptions) (*Spool, error) {
