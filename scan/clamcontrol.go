@@ -12,7 +12,9 @@ import (
 const controlLimit = 5 * time.Second
 
 // go-clamd has no deadlines and panics when a daemon goes away, so it asks for
-// words only, never for verdicts, and from behind control.
+// words only, never for verdicts, and from behind control. Of its commands RELOAD
+// and STATS have no use here: a daemon keeps what it was proven with for as long
+// as it lives, and new definitions mean a new Scanner.
 
 // clamdPing returns nil when a daemon answers on socket.
 func clamdPing(socket string) error {
