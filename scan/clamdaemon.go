@@ -86,6 +86,9 @@ func (d *daemon) start(ctx context.Context) error {
 	}
 	if err := startBound(d.cmd); err != nil {
 		d.cmd = nil
+		if d.owner != nil && errors.Is(err, syscall.EPERM) {
+			err = fmt.Errorf("%w: as root it is started in a network of its own, which needs the right to make one (CAP_SYS_ADMIN); otherwise run as another user", err)
+		}
 		return fmt.Errorf("starting clamd: %w", err)
 	}
 	d.gone = make(chan struct{})
