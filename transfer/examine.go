@@ -60,7 +60,8 @@ func describe(e *source.Entry) manifest.Entry {
 
 // Findings of the reading itself.
 const (
-	unreadable = "Unreadable"
+	unreadable = "Unreadable" // it could not be opened
+	readFailed = "ReadFailed" // it could, and its bytes could not be had
 	changing   = "ChangedWhileRead"
 	notAFile   = "NotAFile" // followed by "." and what it is
 )
@@ -79,7 +80,7 @@ func (r *reading) examine(ctx context.Context, i *item) error {
 	case errors.Is(err, scan.ErrGrew), errors.Is(err, scan.ErrShrank), err == nil && changed:
 		return i.leave(changing)
 	case src.failed, err == nil && cerr != nil:
-		return i.leave(unreadable)
+		return i.leave(readFailed)
 	case err != nil:
 		return err
 	}

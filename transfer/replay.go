@@ -70,6 +70,6 @@ func matches(l *outbox.Line, e *source.Entry) bool {
 		return l.Entry.ModTime.Equal(manifest.Timestamp(e.ModTime))
 	}
 	unreadable := len(l.Entry.Findings) > 0 && l.Entry.Findings[0] == fromSource(unreadable)[0]
-	// A file that could be opened and not read looks whole to the walk.
-	return l.Origin == outbox.Origin(e.ID) && (e.Err == nil || unreadable)
+	// One that can be opened now is another case than when it could not.
+	return l.Origin == outbox.Origin(e.ID) && unreadable == (e.Err != nil)
 }
