@@ -17,8 +17,8 @@ const (
 )
 
 // look lists the sealed transfers on the drive, and refuses a SEKISHO folder
-// with anything in it that has no place there. The receipts are no part of any
-// transfer: what lies among them is neither read nor minded.
+// with anything in it that has no place there. Receipts and files of trust are no
+// part of any transfer: what lies among them is neither read here nor minded.
 func (in *Inbound) look() ([]string, error) {
 	top, err := in.list(manifest.Root, maxNames)
 	if absent(err) {
@@ -32,7 +32,7 @@ func (in *Inbound) look() ([]string, error) {
 	}
 	for _, n := range top {
 		switch name := path.Join(manifest.Root, n.Name); {
-		case n.Folder && (name == manifest.Transfers || name == manifest.Receipts), n.File && name == manifest.DriveFile:
+		case n.Folder && (name == manifest.Transfers || name == manifest.Receipts || name == manifest.Trust), n.File && name == manifest.DriveFile:
 		default:
 			return nil, refusef(ExtraFile, name, "it has no place on a drive")
 		}

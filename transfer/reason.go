@@ -27,12 +27,29 @@ const (
 	ExtraFile        Reason = "ExtraFile"        // an object that no seal names
 	Altered          Reason = "Altered"          // an object differs from what was sealed
 	Undecryptable    Reason = "Undecryptable"    // a part cannot be opened with the gate's key
+	SoftwareTPM      Reason = "SoftwareTPM"      // sealed by a software TPM whose root the gate did not enrol
+	RetiredKiosk     Reason = "RetiredKiosk"     // sealed by a kiosk that was retired
+)
+
+// Of the trust between kiosk and gate.
+const (
+	ComparisonFailed Reason = "ComparisonFailed" // what two people compared differs
+	EnrolmentRefused Reason = "EnrolmentRefused" // an enrolment file does not prove what it should
+	ApprovalRefused  Reason = "ApprovalRefused"  // an approval that IT's key did not sign, or that is for another kiosk
+	RecoveryFailed   Reason = "RecoveryFailed"   // the recovery key does not open what it should
 )
 
 // Of both sides: what the engines said.
 const (
 	Detected    Reason = "Detected"    // an engine detected something
 	Unscannable Reason = "Unscannable" // something could not be searched
+)
+
+// Of both sides: IT looks and decides, then the same drive goes on.
+const (
+	UnapprovedState Reason = "UnapprovedState" // the kiosk's measured state is not one that IT approved
+	RolledBack      Reason = "RolledBack"      // the kiosk's TPM went back, or was cleared
+	BrokenChain     Reason = "BrokenChain"     // a statement does not follow the one before it
 )
 
 // Of the kiosk: the workflow waits for IT.
@@ -57,6 +74,9 @@ const (
 	WriteFailed    Reason = "WriteFailed"
 	ReadFailed     Reason = "ReadFailed"
 	SealFailed     Reason = "SealFailed" // the TPM did not seal
+	NoTPM          Reason = "NoTPM"      // there is none, or it is switched off
+	TPMBusy        Reason = "TPMBusy"    // another program has it, or it does not answer
+	TPMLocked      Reason = "TPMLocked"  // too many wrong PINs: it waits before it takes another
 	NotEnrolled    Reason = "NotEnrolled"
 	NoSpace        Reason = "NoSpace" // spool, outbox, staging or vault is full
 	BagDamaged     Reason = "BagDamaged"
@@ -77,15 +97,20 @@ var Reasons = slices.Concat(refusals, held, troubles, notices)
 
 var (
 	refusals = []Reason{NoTransfer, BadSeal, UnknownKiosk, WrongGate, WrongDrive, Replayed, Equivocation, TooOld,
-		StaleDefinitions, Malformed, MissingPart, ExtraFile, Altered, Undecryptable, Detected, Unscannable}
-	held     = []Reason{TooManyLeftOut, FolderUnread}
+		StaleDefinitions, Malformed, MissingPart, ExtraFile, Altered, Undecryptable, Detected, Unscannable, SoftwareTPM, RetiredKiosk,
+		ComparisonFailed, EnrolmentRefused, ApprovalRefused, RecoveryFailed}
+	held     = []Reason{UnapprovedState, RolledBack, BrokenChain, TooManyLeftOut, FolderUnread}
 	troubles = []Reason{SourceMissing, SourceEmpty, SourceFailed, SourceChanged, EngineFailed, NothingDue, NoDrive,
-		DriveGone, DriveFull, DriveProtected, DriveFaulty, WriteFailed, ReadFailed, SealFailed, NotEnrolled, NoSpace, BagDamaged, VaultDamaged, Busy, Stopped, Failed}
+		DriveGone, DriveFull, DriveProtected, DriveFaulty, WriteFailed, ReadFailed, SealFailed, NoTPM, TPMBusy, TPMLocked, NotEnrolled, NoSpace, BagDamaged, VaultDamaged, Busy, Stopped, Failed}
 	notices = []Reason{LeftOut, AlreadyAccepted}
 )
 
 // Trouble says whether trying again can help without anyone deciding anything.
 func (r Reason) Trouble() bool { return slices.Contains(troubles, r) }
+
+// Held says whether the transfer waits for IT and may go through unchanged once
+// IT has decided.
+func (r Reason) Held() bool { return slices.Contains(held, r) }
 
 // Refusal ends a flow: which reason, where, and in detail what. Its text is for
 // logs; people read the catalogue's text for the reason beside it.

@@ -54,6 +54,10 @@ func TestExamplesAreTheDefaults(t *testing.T) {
 		t.Errorf("software TPMs: %v in the example, %v by default", gate.SoftwareTPMs, leastG.SoftwareTPMs)
 	}
 	gate.SoftwareTPMs = false
+	if len(gate.SoftwareRoots) != 1 || len(leastG.SoftwareRoots) != 0 {
+		t.Errorf("roots of software TPMs: %q in the example, %q by default", gate.SoftwareRoots, leastG.SoftwareRoots)
+	}
+	gate.SoftwareRoots = nil
 	if !reflect.DeepEqual(gate, leastG) {
 		t.Errorf("the example is not the defaults:\n%+v\n%+v", gate, leastG)
 	}
@@ -68,6 +72,8 @@ func keys(t reflect.Type, prefix string) (all []string) {
 			inner = inner.Elem()
 		}
 		switch {
+		case name == "-":
+			continue
 		case f.Anonymous:
 			all = append(all, keys(f.Type, prefix)...)
 			continue

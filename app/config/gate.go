@@ -11,16 +11,18 @@ import (
 
 // Gate is the gate's configuration.
 type Gate struct {
-	Name         string           `toml:"gate"`   // letters, digits, - and _
-	State        string           `toml:"state"`  // folder of keys, enrolments and ledger
-	Vault        string           `toml:"vault"`  // folder of the generations
-	Scan         *bool            `toml:"scan"`   // search every file before it is kept; default true
-	Exempt       []scan.Exemption `toml:"exempt"` // detections that the gate takes, as its IT approved them
-	Engines      Engines          `toml:"engines"`
-	Limits       Limits           `toml:"limits"`
-	MaxAgeDays   int              `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
-	MaxDefsDays  int              `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
-	SoftwareTPMs bool             `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
+	Name          string           `toml:"gate"`   // letters, digits, - and _
+	State         string           `toml:"state"`  // folder of keys, enrolments and ledger
+	Vault         string           `toml:"vault"`  // folder of the generations
+	Scan          *bool            `toml:"scan"`   // search every file before it is kept; default true
+	Exempt        []scan.Exemption `toml:"exempt"` // detections that the gate takes, as its IT approved them
+	Engines       Engines          `toml:"engines"`
+	Limits        Limits           `toml:"limits"`
+	MaxAgeDays    int              `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
+	MaxDefsDays   int              `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
+	SoftwareTPMs  bool             `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
+	TPMRoots      []string         `toml:"tpm_roots"`            // certificates of TPM makers: PEM files or folders
+	SoftwareRoots []string         `toml:"software_tpm_roots"`   // those of software TPMs, for demonstrations
 }
 
 // ReadGate reads and checks a gate's configuration.
@@ -42,6 +44,8 @@ func parseGate(path string, data []byte) (*Gate, error) {
 		return nil, err
 	}
 	dir.fix(&c.State, &c.Vault)
+	dir.fixAll(c.TPMRoots)
+	dir.fixAll(c.SoftwareRoots)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)
 	if err := c.check(); err != nil {

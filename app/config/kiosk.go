@@ -3,30 +3,47 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/manifest"
+	"sekisho/transfer/measure"
 )
 
 // Kiosk is the kiosk's configuration.
 type Kiosk struct {
-	Name      string     `toml:"kiosk"` // as enrolled; lower-case letters, digits and -
-	State     string     `toml:"state"` // folder of everything the kiosk keeps
+	Name      string     `toml:"kiosk"`   // as enrolled; lower-case letters, digits and -
+	State     string     `toml:"state"`   // folder of everything the kiosk keeps
+	Contact   string     `toml:"contact"` // whom to ask, as people at the kiosk read it; default "IT"
 	TPM       TPM        `toml:"tpm"`
+	Measure   Measure    `toml:"measure"`
 	Engines   Engines    `toml:"engines"`
 	HoldDays  int        `toml:"definitions_hold_days"` // older definitions hold; default 30
 	Limits    Limits     `toml:"limits"`
 	PartMiB   int64      `toml:"part_mib"` // plaintext of a part; default 128
 	Workflows []Workflow `toml:"workflow"`
+
+	File string `toml:"-"` // this configuration, absolute
 }
 
 // TPM says which TPM seals.
 type TPM struct {
-	Kind   string `toml:"kind"`   // "software" or "device"
-	Device string `toml:"device"` // for "device"; default /dev/tpmrm0
+	Kind     string `toml:"kind"`                   // "software" or "device"
+	Device   string `toml:"device"`                 // for "device"; default /dev/tpmrm0
+	Approved bool   `toml:"require_approved_state"` // the TPM itself refuses to seal in a state that IT has not approved
+	Register int    `toml:"software_register"`      // extended with Sekisho's own files; 11 to 14, default 13
+}
+
+// Measure says what the software register is extended with, beside the program
+// and this configuration.
+type Measure struct {
+	Files []string `toml:"files"` // unit files and the like
+	List  string   `toml:"list"`  // where kiosk measure keeps the list until the next start; default /run/sekisho/events.json
 }
 
 // Workflow is a source and its policy.
@@ -47,7 +64,8 @@ func ReadKiosk(path string) (*Kiosk, error) {
 }
 
 func parseKiosk(path string, data []byte) (*Kiosk, error) {
-	c := &Kiosk{Engines: engines, Limits: limits, HoldDays: 30, PartMiB: 128}
+	c := &Kiosk{Engines: engines, Limits: limits, HoldDays: 30, PartMiB: 128, Contact: "IT",
+		TPM: TPM{Register: 13}, Measure: Measure{List: "/run/sekisho/events.json"}}
 	if err := decode(path, data, c); err != nil {
 		return nil, err
 	}
@@ -55,7 +73,9 @@ func parseKiosk(path string, data []byte) (*Kiosk, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir.fix(&c.State)
+	c.File = filepath.Join(string(dir), filepath.Base(path))
+	dir.fix(&c.State, &c.Measure.List)
+	dir.fixAll(c.Measure.Files)
 	c.Engines.fix(dir)
 	c.Limits.fix(dir, c.State)
 	if c.TPM.Kind == "device" && c.TPM.Device == "" {
@@ -78,6 +98,12 @@ func (c *Kiosk) check() error {
 		return errors.New("state is missing")
 	case c.TPM.Kind != "software" && c.TPM.Kind != "device":
 		return fmt.Errorf(`tpm.kind = %q: want "software" or "device"`, c.TPM.Kind)
+	case c.TPM.Register < 11 || c.TPM.Register > 14:
+		return fmt.Errorf("tpm.software_register = %d is not between 11 and 14", c.TPM.Register)
+	case len(c.Measure.Files) > measure.MaxEvents-2:
+		return fmt.Errorf("measure.files lists %d files, at most %d", len(c.Measure.Files), measure.MaxEvents-2)
+	case !visible(c.Contact, 80):
+		return fmt.Errorf("contact = %q: one line of at most 80 characters", c.Contact)
 	case c.HoldDays < 1 || c.HoldDays > maxDays:
 		return fmt.Errorf("definitions_hold_days = %d is out of range", c.HoldDays)
 	case c.PartMiB < 1 || c.PartMiB > 3900:
@@ -102,6 +128,18 @@ func (c *Kiosk) check() error {
 		}
 	}
 	return nil
+}
+
+// visible says whether text is one line of 1 to limit characters.
+func visible(text string, limit int) bool {
+	n := utf8.RuneCountInString(text)
+	return utf8.ValidString(text) && n >= 1 && n <= limit && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// Measured lists what the software register is extended with, in order: the
+// program, this configuration, and what it names.
+func (c *Kiosk) Measured(program string) []string {
+	return append([]string{program, c.File}, c.Measure.Files...)
 }
 
 // HoldAge is the age of definitions from which on workflows are held.

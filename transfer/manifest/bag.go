@@ -15,6 +15,7 @@ const (
 	Root      = "SEKISHO"             // nothing outside it is ever opened
 	Transfers = Root + "/transfers"   // one folder per transfer
 	Receipts  = Root + "/receipts"    // <transfer id>.dsse.json
+	Trust     = Root + "/trust"       // enrolments, states and approvals on their way; no part of any transfer
 	DriveFile = Root + "/drive.json"  // the drive's random id
 	SealDir   = "seal"                // evidence and statement, in the transfer's folder
 	Envelope  = "statement.dsse.json" // the statement in its DSSE envelope, in SealDir

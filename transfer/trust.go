@@ -1,0 +1,110 @@
+package transfer
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"sekisho/transfer/drive"
+	"sekisho/transfer/manifest"
+)
+
+// Kind is what a file of trust is for: enrolment's four steps, a kiosk's state,
+// an approval. Each lies on the drive under the name of its kiosk.
+type Kind string
+
+// Kinds of files.
+const (
+	RequestFile   Kind = "request"
+	ChallengeFile Kind = "challenge"
+	AnswerFile    Kind = "answer"
+	StateFile     Kind = "state"
+	ApprovalFile  Kind = "approval"
+)
+
+const (
+	maxTrustFiles = 1000
+	maxTrustFile  = 256 << 10 // bytes
+	trustSuffix   = ".json"
+)
+
+// TrustPath is where a file of trust lies on a drive; a kiosk has several
+// approvals, told apart by their ids.
+func TrustPath(kind Kind, kiosk, id string) string {
+	name := kiosk
+	if id != "" {
+		name += "." + id
+	}
+	return path.Join(manifest.Trust, name+"."+string(kind)+trustSuffix)
+}
+
+// PutTrust writes a file of trust; it is on the medium when the call returns. The
+// error is a *Refusal.
+func PutTrust(d *drive.Drive, kind Kind, kiosk, id string, data []byte) error {
+	name := TrustPath(kind, kiosk, id)
+	if err := d.Mkdir(manifest.Trust); err != nil {
+		return AsRefusal(explainDrive(err), WriteFailed)
+	}
+	if err := d.Put(name, data); err != nil {
+		return AsRefusal(explainDrive(err), WriteFailed)
+	}
+	return nil
+}
+
+// TrustFiles reads the drive's files of one kind for a kiosk, bounded and
+// unjudged: their parsers and signatures judge them. None is no error.
+func TrustFiles(d *drive.Drive, kind Kind, kiosk string) ([][]byte, error) {
+	names, err := d.List(manifest.Trust, maxTrustFiles)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, AsRefusal(explainDrive(err), ReadFailed)
+	}
+	var files [][]byte
+	for _, n := range names {
+		stem, ok := strings.CutSuffix(n.Name, "."+string(kind)+trustSuffix)
+		if !ok || !n.File {
+			continue
+		}
+		if of, _, _ := strings.Cut(stem, "."); of != kiosk {
+			continue
+		}
+		data, err := d.ReadFile(path.Join(manifest.Trust, n.Name), maxTrustFile)
+		if errors.Is(err, drive.ErrTooLarge) {
+			return nil, refuse(Malformed, n.Name, err)
+		}
+		if err != nil {
+			return nil, AsRefusal(explainDrive(err), ReadFailed)
+		}
+		files = append(files, data)
+	}
+	return files, nil
+}
+
+// TrustKiosks names the kiosks that have a file of the kind on the drive.
+func TrustKiosks(d *drive.Drive, kind Kind) ([]string, error) {
+	names, err := d.List(manifest.Trust, maxTrustFiles)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, AsRefusal(explainDrive(err), ReadFailed)
+	}
+	var kiosks []string
+	for _, n := range names {
+		kiosk, ok := strings.CutSuffix(n.Name, "."+string(kind)+trustSuffix)
+		if ok && n.File && manifest.ValidName(kiosk) {
+			kiosks = append(kiosks, kiosk)
+		}
+	}
+	return kiosks, nil
+}
+
+// RemoveTrust deletes a file of trust that has done its work.
+func RemoveTrust(d *drive.Drive, kind Kind, kiosk, id string) error {
+	if err := d.Remove(TrustPath(kind, kiosk, id)); err != nil {
+		return AsRefusal(explainDrive(err), WriteFailed)
+	}
+	return nil
+}
