@@ -18,10 +18,11 @@ func refusal(r transfer.Reason) error { return &transfer.Refusal{Reason: r} }
 
 func TestExitCodeOfEveryReason(t *testing.T) {
 	held := []transfer.Reason{"NoTransfer", "BadSeal", "UnknownKiosk", "WrongGate", "WrongDrive", "Replayed", "Equivocation", "TooOld",
-		"StaleDefinitions", "Malformed", "MissingPart", "ExtraFile", "Altered", "Undecryptable", "Detected", "Unscannable", "TooManyLeftOut", "FolderUnread"}
+		"StaleDefinitions", "Malformed", "MissingPart", "ExtraFile", "Altered", "Undecryptable", "Detected", "Unscannable", "TooManyLeftOut", "FolderUnread",
+		"SoftwareTPM", "RetiredKiosk", "ComparisonFailed", "EnrolmentRefused", "ApprovalRefused", "RecoveryFailed", "UnapprovedState", "RolledBack", "BrokenChain"}
 	trouble := []transfer.Reason{"SourceMissing", "SourceEmpty", "SourceFailed", "SourceChanged", "EngineFailed", "NothingDue", "NoDrive",
 		"DriveGone", "DriveFull", "DriveProtected", "DriveFaulty", "WriteFailed", "ReadFailed", "SealFailed", "NotEnrolled", "NoSpace",
-		"BagDamaged", "VaultDamaged", "Busy", "Stopped", "Failed"}
+		"BagDamaged", "VaultDamaged", "Busy", "Stopped", "Failed", "NoTPM", "TPMBusy", "TPMLocked"}
 	notices := []transfer.Reason{"LeftOut", "AlreadyAccepted"} // end no command
 	for _, r := range transfer.Reasons {
 		want := ExitTrouble
