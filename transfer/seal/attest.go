@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 )
@@ -16,10 +17,6 @@ var scheme = tpm2.TPMTSigScheme{
 	Details: tpm2.NewTPMUSigScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSchemeHash{HashAlg: tpm2.TPMAlgSHA256}),
 }
 
-func (k *Key) auth() tpm2.AuthHandle {
-	return tpm2.AuthHandle{Handle: k.handle.Handle, Name: k.handle.Name, Auth: tpm2.PasswordAuth(nil)}
-}
-
 // sign returns a DER signature over message. A restricted key signs only what
 // the TPM hashed itself and saw not to look like its own attestations; the
 // ticket says so.
@@ -28,7 +25,9 @@ func (k *Key) sign(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	rsp, err := tpm2.Sign{KeyHandle: k.auth(), Digest: digest, InScheme: scheme, Validation: ticket}.Execute(k.tpm.link)
+	rsp, err := authorize(k, k.handle, func(auth tpm2.AuthHandle) (*tpm2.SignResponse, error) {
+		return tpm2.Sign{KeyHandle: auth, Digest: digest, InScheme: scheme, Validation: ticket}.Execute(k.tpm.link)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +61,32 @@ func (t *TPM) hash(message []byte) (digest tpm2.TPM2BDigest, ticket tpm2.TPMTTKH
 	return done.Result, done.Validation, nil
 }
 
-// attest certifies the counter for digest, and quotes the PCRs for both.
+// attest makes evidence for digest. What it returns has been verified: a chip
+// that errs is better found out here than at the gate.
 func (k *Key) attest(digest [32]byte) (Evidence, error) {
+	if !k.counter.attributes.Written {
+		return Evidence{}, errNotProvisioned
+	}
+	e, err := k.evidence(digest)
+	if err != nil {
+		return Evidence{}, err
+	}
+	if _, err := k.id.check(digest, e); err != nil {
+		return Evidence{}, fmt.Errorf("the TPM attested something else: %w", err)
+	}
+	return e, nil
+}
+
+// evidence certifies the counter for digest, quotes the PCRs for both, and says
+// what explains them.
+func (k *Key) evidence(digest [32]byte) (Evidence, error) {
 	var e Evidence
-	certified, err := tpm2.NVCertify{
-		SignHandle: k.auth(), AuthHandle: k.counter.auth(), NVIndex: k.counter.handle,
-		QualifyingData: tpm2.TPM2BData{Buffer: digest[:]}, InScheme: scheme, Size: 8,
-	}.Execute(k.tpm.link)
+	certified, err := authorize(k, k.handle, func(auth tpm2.AuthHandle) (*tpm2.NVCertifyResponse, error) {
+		return tpm2.NVCertify{
+			SignHandle: auth, AuthHandle: k.counter.auth(), NVIndex: k.counter.handle,
+			QualifyingData: tpm2.TPM2BData{Buffer: digest[:]}, InScheme: scheme, Size: 8,
+		}.Execute(k.tpm.link)
+	})
 	if err != nil {
 		return Evidence{}, fmt.Errorf("certifying counter: %w", err)
 	}
@@ -76,24 +94,30 @@ func (k *Key) attest(digest [32]byte) (Evidence, error) {
 	if e.CounterSig, err = signatureOf(certified.Signature); err != nil {
 		return Evidence{}, fmt.Errorf("certifying counter: %w", err)
 	}
-	if err := k.quote(&e, quoteNonce(digest, e.Counter)); err != nil {
+	if err := k.quote(&e, digest); err != nil {
 		return Evidence{}, fmt.Errorf("quoting PCRs: %w", err)
 	}
 	return e, nil
 }
 
-// quote fills in the quote. PCRs may be extended between reading and quoting;
-// then it reads again.
-func (k *Key) quote(e *Evidence, nonce [32]byte) error {
-	for range 5 {
+// quote adds events and quote to the certified counter. PCRs may be extended
+// between reading and quoting; then it reads again.
+func (k *Key) quote(e *Evidence, digest [32]byte) error {
+	for pause := firstPause; pause < lastPause; pause *= 2 {
 		values, err := k.tpm.pcrs()
 		if err != nil {
 			return err
 		}
-		rsp, err := tpm2.Quote{
-			SignHandle: k.auth(), QualifyingData: tpm2.TPM2BData{Buffer: nonce[:]}, InScheme: scheme,
-			PCRSelect: selection(quotedBits),
-		}.Execute(k.tpm.link)
+		if e.Events, err = k.tpm.explains(byRegister(values)); err != nil {
+			return err
+		}
+		nonce := quoteNonce(digest, e.Counter, e.Events)
+		rsp, err := authorize(k, k.handle, func(auth tpm2.AuthHandle) (*tpm2.QuoteResponse, error) {
+			return tpm2.Quote{
+				SignHandle: auth, QualifyingData: tpm2.TPM2BData{Buffer: nonce[:]}, InScheme: scheme,
+				PCRSelect: selection(quotedBits),
+			}.Execute(k.tpm.link)
+		})
 		if err != nil {
 			return err
 		}
@@ -110,14 +134,32 @@ func (k *Key) quote(e *Evidence, nonce [32]byte) error {
 			e.PCRs = marshalPCRs(values)
 			return nil
 		}
+		time.Sleep(pause)
 	}
-	return errors.New("the values change faster than they can be read")
+	return errUnsteady
 }
 
-// pcrs reads the quoted PCRs byte by byte of their selection, as a TPM gives
-// at most eight values at a time.
+var errUnsteady = errors.New("the PCRs change faster than they can be read")
+
+// pcrs reads the quoted PCRs, all of the same moment.
 func (t *TPM) pcrs() ([]byte, error) {
-	values := make([]byte, 0, 32*len(quotedPCRs))
+	for pause := firstPause; pause < lastPause; pause *= 2 {
+		values, steady, err := t.readPCRs()
+		if err != nil {
+			return nil, fmt.Errorf("reading PCRs: %w", err)
+		}
+		if steady {
+			return values, nil
+		}
+		time.Sleep(pause)
+	}
+	return nil, errUnsteady
+}
+
+// readPCRs reads byte by byte of the selection, as a TPM gives at most eight
+// values at a time. They are steady if none changed meanwhile.
+func (t *TPM) readPCRs() (values []byte, steady bool, err error) {
+	updates := make(map[uint32]bool)
 	for i, b := range quotedBits {
 		if b == 0 {
 			continue
@@ -126,19 +168,20 @@ func (t *TPM) pcrs() ([]byte, error) {
 		part[i] = b
 		rsp, err := tpm2.PCRRead{PCRSelectionIn: selection(part)}.Execute(t.link)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if len(rsp.PCRValues.Digests) != bits.OnesCount8(b) {
-			return nil, errors.New("the TPM has not all of them in a SHA-256 bank")
+			return nil, false, errors.New("the TPM has not all of them in a SHA-256 bank")
 		}
 		for _, d := range rsp.PCRValues.Digests {
 			if len(d.Buffer) != 32 {
-				return nil, fmt.Errorf("the TPM gave a PCR value of %d bytes", len(d.Buffer))
+				return nil, false, fmt.Errorf("the TPM gave a value of %d bytes", len(d.Buffer))
 			}
 			values = append(values, d.Buffer...)
 		}
+		updates[rsp.PCRUpdateCounter] = true
 	}
-	return values, nil
+	return values, len(updates) == 1, nil
 }
 
 func selection(pcrs []byte) tpm2.TPMLPCRSelection {

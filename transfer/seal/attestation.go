@@ -3,11 +3,8 @@ package seal
 import (
 	"errors"
 	"fmt"
-	"math/big"
-	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 const (
@@ -73,38 +70,4 @@ func (a *attestation) quote() (q quoted, ok bool) {
 	ok = s.ReadUint32(&q.lists) && q.lists == 1 && s.ReadUint16(&q.bank) && s.ReadUint8LengthPrefixed(&q.bits) &&
 		s.ReadUint16LengthPrefixed(&q.digest) && s.Empty()
 	return q, ok
-}
-
-// signatureSize is that of a TPMT_SIGNATURE as we keep it.
-const signatureSize = 2 + 2 + 2 + 32 + 2 + 32
-
-// marshalSignature gives the only form we accept. TPMs differ in whether they
-// strip leading zeros from r and s.
-func marshalSignature(r, s []byte) ([]byte, error) {
-	r, s = new(big.Int).SetBytes(r).Bytes(), new(big.Int).SetBytes(s).Bytes()
-	if len(r) > 32 || len(s) > 32 {
-		return nil, errors.New("signature is not one of P-256")
-	}
-	sig := make([]byte, signatureSize)
-	copy(sig, []byte{0, algECDSA, 0, algSHA256, 0, 32})
-	copy(sig[6+32-len(r):], r)
-	sig[39] = 32
-	copy(sig[40+32-len(s):], s)
-	return sig, nil
-}
-
-// signatureDER converts a TPMT_SIGNATURE in that form.
-func signatureDER(sig []byte) ([]byte, error) {
-	if len(sig) != signatureSize {
-		return nil, fmt.Errorf("signature has %d bytes, want %d", len(sig), signatureSize)
-	}
-	if again, err := marshalSignature(sig[6:38], sig[40:]); err != nil || !slices.Equal(again, sig) {
-		return nil, errors.New("signature is not ECDSA with SHA-256")
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1BigInt(new(big.Int).SetBytes(sig[6:38]))
-		b.AddASN1BigInt(new(big.Int).SetBytes(sig[40:]))
-	})
-	return b.Bytes()
 }

@@ -1,15 +1,31 @@
 package seal
 
-import "testing"
+import (
+	"sekisho/transfer/measure"
+	"testing"
+)
 
+// The forms side by side: the bound one needs a policy session for each of its
+// three signatures.
 func BenchmarkSeal(b *testing.B) {
-	k := newKey(b, openIn(b, newFolder(b)))
+	tpm := openIn(b, newFolder(b))
 	payload := make([]byte, 4<<10)
-	for b.Loop() {
-		if _, err := k.Seal(testType, payload); err != nil {
-			b.Fatal(err)
+	seal := func(b *testing.B, k *Key) {
+		for b.Loop() {
+			if _, err := k.Seal(testType, payload); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
+	b.Run("plain", func(b *testing.B) { seal(b, newKey(b, tpm)) })
+	b.Run("bound", func(b *testing.B) {
+		k := newBound(b, tpm)
+		k.Authorized([]Authorization{k.authorize(b)})
+		if err := k.Provision(); err != nil {
+			b.Fatal(err)
+		}
+		seal(b, k.Key)
+	})
 }
 
 func BenchmarkIncrement(b *testing.B) {
@@ -22,10 +38,27 @@ func BenchmarkIncrement(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	envelope, ev, kiosk := recordedSeal(b)
-	for b.Loop() {
-		if _, _, err := Open(testType, envelope, ev, []*Kiosk{kiosk}); err != nil {
-			b.Fatal(err)
+	open := func(b *testing.B, envelope []byte, ev Evidence, kiosk *Kiosk) {
+		for b.Loop() {
+			if _, _, err := Open(testType, envelope, ev, []*Kiosk{kiosk}); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
+	b.Run("plain", func(b *testing.B) {
+		envelope, ev, kiosk := recordedSeal(b)
+		open(b, envelope, ev, kiosk)
+	})
+	b.Run("bound", func(b *testing.B) { // with as many events as there may be
+		k := newBound(b, openIn(b, newFolder(b)))
+		if err := k.tpm.Measure(someList(measure.MaxEvents)); err != nil {
+			b.Fatal(err)
+		}
+		k.Authorized([]Authorization{k.authorize(b)})
+		if err := k.Provision(); err != nil {
+			b.Fatal(err)
+		}
+		s := newSeal(b, k.Key, firstPayload)
+		open(b, s.Envelope, s.Evidence, k.enrol(b))
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestAcceptRefusesClaims(t *testing.T) {
 		{"bytes after the key", "point is malformed", func(r *Request) { r.Key = append(bytes.Clone(r.Key), 0) }},
 		{"key cut short", "cut short", func(r *Request) { r.Key = r.Key[:9] }},
 		{"no key", "cut short", func(r *Request) { r.Key = nil }},
-		{"huge key", "more than 2048 bytes", func(r *Request) { r.Key = make([]byte, MaxEvidence+1) }},
+		{"huge key", "more than 2048 bytes", func(r *Request) { r.Key = make([]byte, maxStructure+1) }},
 		{"another index", "counter is index 0x1800a02", func(r *Request) { r.CounterPublic = append([]byte{1, 0x80, 10, 2}, r.CounterPublic[4:]...) }},
 		{"owner may write the counter", "counter has further attributes 0x2", func(r *Request) {
 			r.CounterPublic = attributes(r.CounterPublic, 6, func(a uint32) uint32 { return a | 1<<1 })
@@ -131,12 +132,12 @@ func TestAcceptRefusesClaims(t *testing.T) {
 		{"counter cut short", "malformed", func(r *Request) { r.CounterPublic = r.CounterPublic[:5] }},
 		{"bytes after the counter", "malformed", func(r *Request) { r.CounterPublic = append(bytes.Clone(r.CounterPublic), 0) }},
 	}
-	for _, a := range keyAttributes {
+	for _, a := range append(slices.Clone(keyAttributes), plainKey) {
 		all = append(all, vector{"key without " + a.name, "key lacks the attribute " + a.name, func(r *Request) {
 			r.Key = attributes(r.Key, 4, func(v uint32) uint32 { return v &^ a.bit })
 		}})
 	}
-	for _, a := range counterAttributes {
+	for _, a := range append(slices.Clone(counterAttributes), plainCounter) {
 		all = append(all, vector{"counter without " + a.name, "counter lacks the attribute " + a.name, func(r *Request) {
 			r.CounterPublic = attributes(r.CounterPublic, 6, func(v uint32) uint32 { return v &^ a.bit })
 		}})
@@ -177,7 +178,7 @@ func TestAcceptRefusesKeysOfAnotherKind(t *testing.T) {
 		{"of the storage hierarchy", "not a primary key of the endorsement hierarchy", tpm2.TPMRHOwner, func(*tpm2.TPMTPublic) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			template := keyTemplate
+			template := keyTemplate(nil)
 			c.change(&template)
 			made, err := tpm2.CreatePrimary{PrimaryHandle: noPassword(c.hierarchy), InPublic: tpm2.New2B(template)}.Execute(tpm.link)
 			if err != nil {
@@ -187,8 +188,12 @@ func TestAcceptRefusesKeysOfAnotherKind(t *testing.T) {
 			weak := *k
 			weak.handle = tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name}
 			weak.public = made.OutPublic.Bytes()
-			r, err := weak.Request("k1")
+			r := Request{Name: "k1", Key: weak.public, CounterPublic: k.counterPublic}
+			digest, err := r.digest()
 			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Proof, err = weak.evidence(digest); err != nil {
 				t.Fatal(err)
 			}
 			if kiosk, err := r.Accept(someDay); !errors.Is(err, ErrBadRequest) || kiosk != nil || !strings.Contains(err.Error(), c.reason) {

@@ -81,14 +81,14 @@ func TestForgedAttestations(t *testing.T) {
 		{"quote: no list", same, set(body+3, 0), "quote: not of the SHA-256 PCRs"},
 		{"quote: two lists", same, set(body+3, 2), "quote: not of the SHA-256 PCRs"},
 		{"quote: bank", same, set(body+5, 0x0C), "quote: not of the SHA-256 PCRs"},
-		{"quote: selection", same, set(body+8, 0x27), "quote: not of the SHA-256 PCRs"},
+		{"quote: selection", same, set(body+8, 0x7F), "quote: not of the SHA-256 PCRs"},
 		{"quote: digest", same, set(body+12, 0, 0, 0), "quote: PCR values are not those quoted"},
 		{"quote: bytes after", same, more, "quote: not of the SHA-256 PCRs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ev := Evidence{PCRs: recorded.PCRs}
+			ev := Evidence{PCRs: recorded.PCRs, Events: recorded.Events}
 			ev.Counter = c.counter(bytes.Clone(recorded.Counter))
-			nonce := quoteNonce(digest, ev.Counter)
+			nonce := quoteNonce(digest, ev.Counter, ev.Events)
 			ev.Quote = c.quote(slices.Concat(recorded.Quote[:extra+2], nonce[:], recorded.Quote[extra+34:]))
 			ev.CounterSig, ev.QuoteSig = forge(t, by, ev.Counter), forge(t, by, ev.Quote)
 			opened, err := id.check(digest, ev)

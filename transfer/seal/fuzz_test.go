@@ -3,6 +3,8 @@ package seal
 import (
 	"bytes"
 	"testing"
+
+	"github.com/google/go-tpm/tpm2"
 )
 
 // canonical fails unless what was accepted marshals to the same bytes.
@@ -31,9 +33,9 @@ func FuzzEnvelope(f *testing.F) {
 // Of all evidence only the recorded opens the recorded envelope.
 func FuzzEvidence(f *testing.F) {
 	envelope, ev, kiosk := recordedSeal(f)
-	f.Add(ev.Counter, ev.CounterSig, ev.Quote, ev.QuoteSig, ev.PCRs)
-	f.Fuzz(func(t *testing.T, counter, counterSig, quote, quoteSig, pcrs []byte) {
-		got := Evidence{counter, counterSig, quote, quoteSig, pcrs}
+	f.Add(ev.Counter, ev.CounterSig, ev.Quote, ev.QuoteSig, ev.PCRs, ev.Events)
+	f.Fuzz(func(t *testing.T, counter, counterSig, quote, quoteSig, pcrs, events []byte) {
+		got := Evidence{counter, counterSig, quote, quoteSig, pcrs, events}
 		payload, by, err := Open(testType, envelope, got, []*Kiosk{kiosk})
 		if err != nil {
 			if payload != nil || by != nil {
@@ -116,5 +118,79 @@ func FuzzPublicKey(f *testing.F) {
 			return
 		}
 		canonical(t, data, p.Marshal(), nil)
+	})
+}
+
+func FuzzTicket(f *testing.F) {
+	f.Add(recorded(f, "ticket"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ticket, err := parseTicket(data)
+		if err != nil {
+			if ticket != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		canonical(t, data, tpm2.Marshal(*ticket), nil)
+	})
+}
+
+func FuzzPCRs(f *testing.F) {
+	f.Add(recorded(f, "quote.pcrs"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		values, err := parsePCRs(data)
+		if err != nil {
+			if values != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		canonical(t, data, marshalPCRs(values), nil)
+	})
+}
+
+// FuzzEndorsement: whatever is taken for an endorsement key is encrypted to, or
+// refused, and comes out as it went in.
+func FuzzEndorsement(f *testing.F) {
+	f.Add(recorded(f, "ek-rsa.public"))
+	f.Add(recorded(f, "ek-ecc.public"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		public, err := parseEndorsement(data)
+		if err != nil {
+			if public != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		canonical(t, data, tpm2.Marshal(*public), nil)
+		if _, err := tpm2.ImportEncapsulationKey(public); err != nil {
+			t.Errorf("cannot be encrypted to: %v", err)
+		}
+	})
+}
+
+// FuzzIdentity holds what is read by hand against the TPM library: whatever is
+// accepted is, but for the point, what the templates say.
+func FuzzIdentity(f *testing.F) {
+	_, _, kiosk := recordedSeal(f)
+	f.Add(kiosk.Key, kiosk.CounterPublic)
+	f.Fuzz(func(t *testing.T, key, counter []byte) {
+		id, err := parseIdentity(key, counter, nil)
+		if err != nil {
+			if id != nil {
+				t.Error("an error and a result")
+			}
+			return
+		}
+		public, err := tpm2.Unmarshal[tpm2.TPMTPublic](key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := keyTemplate(nil)
+		template.Unique = public.Unique
+		canonical(t, key, tpm2.Marshal(template), nil)
+		written := counterTemplate(nil)
+		written.Attributes.Written = true
+		canonical(t, counter, tpm2.Marshal(written), nil)
 	})
 }

@@ -1,12 +1,14 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -27,30 +29,68 @@ const (
 	curveP256 = 0x0003
 )
 
-// keyAttributes are those of the sealing key (TPMA_OBJECT), and why.
-var keyAttributes = []struct {
+// attribute is one bit of TPMA_OBJECT or TPMA_NV.
+type attribute struct {
 	bit  uint32
 	name string
-}{
+}
+
+// keyAttributes are those of the sealing key (TPMA_OBJECT) in both forms, and why.
+var keyAttributes = []attribute{
 	{1 << 1, "fixedTPM"},            // never leaves this TPM
 	{1 << 4, "fixedParent"},         // not even with its parent
 	{1 << 5, "sensitiveDataOrigin"}, // made inside the TPM, not imported
-	{1 << 6, "userWithAuth"},        // plain form: empty password
 	{1 << 10, "noDA"},               // no lockout can stop the night
 	{1 << 16, "restricted"},         // signs only what the TPM made or hashed
 	{1 << 18, "sign"},               // attestations are signatures
 }
 
-// counterAttributes are those of the counter (TPMA_NV), and why.
-var counterAttributes = []struct {
-	bit  uint32
-	name string
-}{
-	{1 << 2, "AUTHWRITE"}, // plain form: empty password; a counter takes increments only
-	{1 << 4, "COUNTER"},   // TPM_NT_COUNTER: never goes back
-	{1 << 18, "AUTHREAD"}, // plain form: empty password
-	{1 << 25, "NO_DA"},    // no lockout can stop the night
-	{1 << 29, "WRITTEN"},  // incremented once, so its Name is final
+// counterAttributes are those of the counter (TPMA_NV) in both forms, and why.
+var counterAttributes = []attribute{
+	{1 << 4, "COUNTER"},    // TPM_NT_COUNTER: never goes back
+	{1 << 18, "AUTHREAD"},  // empty password: anyone may read it
+	{1 << 25, "NO_DA"},     // no lockout can stop the night
+	{nvWritten, "WRITTEN"}, // incremented once, so its Name is final
+}
+
+const nvWritten = 1 << 29
+
+// What the plain form has besides: an empty password. A counter takes nothing
+// but increments.
+var (
+	plainKey     = attribute{1 << 6, "userWithAuth"}
+	plainCounter = attribute{1 << 2, "AUTHWRITE"}
+)
+
+// What the bound form has instead: the policy, and for a key's use nothing else.
+var boundCounter = attribute{1 << 3, "POLICYWRITE"}
+
+// checkAttributes refuses an attribute too few, and one too many.
+func checkAttributes(what string, have uint32, want ...attribute) error {
+	var all uint32
+	for _, a := range want {
+		if have&a.bit == 0 {
+			return fmt.Errorf("%s lacks the attribute %s", what, a.name)
+		}
+		all |= a.bit
+	}
+	if have != all {
+		return fmt.Errorf("%s has further attributes %#x", what, have&^all)
+	}
+	return nil
+}
+
+// checkPolicy: an empty one is the plain form's.
+func checkPolicy(what string, have, want []byte) error {
+	switch {
+	case bytes.Equal(have, want):
+		return nil
+	case len(want) == 0:
+		return fmt.Errorf("%s has a policy", what)
+	case len(have) == 0:
+		return fmt.Errorf("%s has no policy", what)
+	}
+	return fmt.Errorf("%s has a policy of another approvals key", what)
 }
 
 // identity is what attestations are checked against.
@@ -61,13 +101,13 @@ type identity struct {
 }
 
 // parseIdentity reads TPMT_PUBLIC and TPMS_NV_PUBLIC, refusing any that are not
-// as [TPM.CreateKey] makes them.
-func parseIdentity(keyPublic, counterPublic []byte) (*identity, error) {
-	key, err := parseKey(keyPublic)
+// as [TPM.CreateKey] makes them in the form that has this policy.
+func parseIdentity(keyPublic, counterPublic, policy []byte) (*identity, error) {
+	key, err := parseKey(keyPublic, policy)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCounter(counterPublic); err != nil {
+	if err := checkCounter(counterPublic, policy); err != nil {
 		return nil, err
 	}
 	// A primary key of another hierarchy, or a child key, has another qualified
@@ -83,8 +123,22 @@ func nameOf(public []byte) []byte {
 	return append([]byte{algSHA256 >> 8, algSHA256}, sum[:]...)
 }
 
+// policyOf is the authPolicy of a TPMT_PUBLIC (at 8) or a TPMS_NV_PUBLIC (at 10),
+// for telling one form of ours from another; nil when there is none.
+func policyOf(public []byte, at int) []byte {
+	var policy cryptobyte.String
+	if len(public) < at {
+		return nil
+	}
+	s := cryptobyte.String(public[at:])
+	if !s.ReadUint16LengthPrefixed(&policy) || len(policy) == 0 {
+		return nil
+	}
+	return policy
+}
+
 // parseKey reads a TPMT_PUBLIC of the sealing key.
-func parseKey(public []byte) (*PublicKey, error) {
+func parseKey(public, want []byte) (*PublicKey, error) {
 	s := cryptobyte.String(public)
 	var kind, nameAlg, symmetric, scheme, hash, curve, kdf uint16
 	var attributes uint32
@@ -98,18 +152,15 @@ func parseKey(public []byte) (*PublicKey, error) {
 	if nameAlg != algSHA256 {
 		return nil, fmt.Errorf("key is named by algorithm %#x, want SHA-256", nameAlg)
 	}
-	var all uint32
-	for _, a := range keyAttributes {
-		if attributes&a.bit == 0 {
-			return nil, fmt.Errorf("key lacks the attribute %s", a.name)
-		}
-		all |= a.bit
+	attributesWanted := keyAttributes
+	if len(want) == 0 {
+		attributesWanted = append(slices.Clone(keyAttributes), plainKey)
 	}
-	if attributes != all {
-		return nil, fmt.Errorf("key has further attributes %#x", attributes&^all)
+	if err := checkAttributes("key", attributes, attributesWanted...); err != nil {
+		return nil, err
 	}
-	if len(policy) > 0 {
-		return nil, errors.New("key has a policy")
+	if err := checkPolicy("key", policy, want); err != nil {
+		return nil, err
 	}
 	if !s.ReadUint16(&symmetric) || !s.ReadUint16(&scheme) || symmetric != algNull || scheme != algECDSA {
 		return nil, errors.New("key's scheme is not ECDSA")
@@ -132,7 +183,7 @@ func parseKey(public []byte) (*PublicKey, error) {
 }
 
 // checkCounter checks a TPMS_NV_PUBLIC of the counter.
-func checkCounter(public []byte) error {
+func checkCounter(public, want []byte) error {
 	s := cryptobyte.String(public)
 	var index, attributes uint32
 	var nameAlg, size uint16
@@ -147,19 +198,16 @@ func checkCounter(public []byte) error {
 	if nameAlg != algSHA256 {
 		return fmt.Errorf("counter is named by algorithm %#x, want SHA-256", nameAlg)
 	}
-	var all uint32
-	for _, a := range counterAttributes {
-		if attributes&a.bit == 0 {
-			return fmt.Errorf("counter lacks the attribute %s", a.name)
-		}
-		all |= a.bit
+	// Above all not ORDERLY, whose value a power cut may lose, nor another type.
+	writer := boundCounter
+	if len(want) == 0 {
+		writer = plainCounter
 	}
-	// Above all ORDERLY, whose value a power cut may lose, and other types.
-	if attributes != all {
-		return fmt.Errorf("counter has further attributes %#x", attributes&^all)
+	if err := checkAttributes("counter", attributes, append(slices.Clone(counterAttributes), writer)...); err != nil {
+		return err
 	}
-	if len(policy) > 0 {
-		return errors.New("counter has a policy")
+	if err := checkPolicy("counter", policy, want); err != nil {
+		return err
 	}
 	if size != 8 {
 		return fmt.Errorf("counter has %d bytes, want 8", size)

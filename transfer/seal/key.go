@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -13,12 +12,16 @@ import (
 // Key is the sealing key of an open TPM, and its counter. It is usable until
 // the TPM is closed, and safe for concurrent use.
 type Key struct {
-	tpm           *TPM
-	public        []byte // TPMT_PUBLIC
-	counterPublic []byte // TPMS_NV_PUBLIC
-	handle        tpm2.NamedHandle
-	counter       index
-	id            *identity
+	tpm            *TPM
+	form           Form
+	public         []byte // TPMT_PUBLIC
+	counterPublic  []byte // TPMS_NV_PUBLIC, as it is once the counter was incremented
+	handle         tpm2.NamedHandle
+	counter        index // as it is; under tpm.mu
+	id             *identity
+	authorizations []Authorization // signed by form.Approvals; under tpm.mu
+	forged         int             // how many were not; under tpm.mu
+	chosen         *approved       // of authorizations; nil until one is needed; under tpm.mu
 }
 
 var _ Signer = (*Key)(nil)
@@ -29,66 +32,97 @@ func (k *Key) Public() *PublicKey { return k.id.key }
 // Software says that the TPM is a program.
 func (k *Key) Software() bool { return k.tpm.software }
 
+// errNotProvisioned: only the bound form is ever seen like this.
+var errNotProvisioned = errors.New("the counter was never incremented: the enrolment is not finished")
+
 // Counter returns the counter's present value.
-func (k *Key) Counter() (uint64, error) {
-	k.tpm.mu.Lock()
-	defer k.tpm.mu.Unlock()
-	return k.count()
+func (k *Key) Counter() (n uint64, err error) {
+	err = k.tpm.operate("reading counter", func() error {
+		n, err = k.count()
+		return err
+	})
+	return n, err
 }
 
 // Increment moves the counter by one and returns its new value, which survives
-// a power cut. After an error the counter may have moved.
-func (k *Key) Increment() (uint64, error) {
-	k.tpm.mu.Lock()
-	defer k.tpm.mu.Unlock()
-	if _, err := (tpm2.NVIncrement{AuthHandle: k.counter.auth(), NVIndex: k.counter.handle}).Execute(k.tpm.link); err != nil {
-		return 0, fmt.Errorf("incrementing counter: %w", err)
+// a power cut. After an error the counter may have moved. In the bound form it
+// fails with ErrUnapproved when no authorization fits.
+func (k *Key) Increment() (n uint64, err error) {
+	err = k.tpm.operate("incrementing counter", func() error {
+		if err := k.increment(); err != nil {
+			return err
+		}
+		n, err = k.count()
+		return err
+	})
+	return n, err
+}
+
+// Provision makes the counter's first increment, if that was not made yet. Only
+// the bound form needs it, which needs an authorization for it.
+func (k *Key) Provision() error {
+	return k.tpm.operate("provisioning counter", func() error {
+		if k.counter.attributes.Written {
+			return nil
+		}
+		return k.increment()
+	})
+}
+
+func (k *Key) increment() error {
+	_, err := authorize(k, k.counter.handle, func(auth tpm2.AuthHandle) (*tpm2.NVIncrementResponse, error) {
+		return tpm2.NVIncrement{AuthHandle: auth, NVIndex: k.counter.handle}.Execute(k.tpm.link)
+	})
+	if err != nil {
+		return err
 	}
-	if err := k.tpm.flush(); err != nil {
-		return 0, fmt.Errorf("incrementing counter: %w", err)
+	if !k.counter.attributes.Written { // its Name is another now
+		if k.counter, err = k.tpm.readIndex(counterIndex); err != nil {
+			return err
+		}
 	}
-	return k.count()
+	return k.tpm.flush()
 }
 
 func (k *Key) count() (uint64, error) {
+	if !k.counter.attributes.Written {
+		return 0, errNotProvisioned
+	}
 	data, err := k.tpm.read(k.counter)
 	if err != nil {
-		return 0, fmt.Errorf("reading counter: %w", err)
+		return 0, err
 	}
 	return binary.BigEndian.Uint64(data), nil
 }
 
 // Seal seals payload, 1 to MaxPayload bytes, at the counter's present value.
-// What it returns has been verified as [Open] will verify it.
-func (k *Key) Seal(payloadType string, payload []byte) (*Sealed, error) {
+// What it returns has been verified as [Open] will verify it. In the bound form
+// it fails with ErrUnapproved when no authorization fits.
+func (k *Key) Seal(payloadType string, payload []byte) (s *Sealed, err error) {
 	if err := checkPayload(payloadType, payload); err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
 	message := pae(payloadType, payload)
-	digest := sha256.Sum256(message)
-
-	k.tpm.mu.Lock()
-	defer k.tpm.mu.Unlock()
-	der, err := k.sign(message)
+	err = k.tpm.operate("sealing", func() error {
+		der, err := k.sign(message)
+		if err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+		evidence, err := k.attest(sha256.Sum256(message))
+		if err != nil {
+			return err
+		}
+		if !k.id.key.verify(message, der) {
+			return errors.New("the TPM signed something else")
+		}
+		envelope, err := newEnvelope(payloadType, payload, k.id.key, der)
+		s = &Sealed{envelope, evidence}
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("sealing: signing: %w", err)
+		return nil, err
 	}
-	evidence, err := k.attest(digest)
-	if err != nil {
-		return nil, fmt.Errorf("sealing: %w", err)
-	}
-	// A chip that errs is better found out here than at the gate.
-	if !k.id.key.verify(message, der) {
-		return nil, errors.New("sealing: the TPM signed something else")
-	}
-	if _, err := k.id.check(digest, evidence); err != nil {
-		return nil, fmt.Errorf("sealing: the TPM attested something else: %w", err)
-	}
-	envelope, err := newEnvelope(payloadType, payload, k.id.key, der)
-	if err != nil {
-		return nil, fmt.Errorf("sealing: %w", err)
-	}
-	return &Sealed{envelope, evidence}, nil
+	return s, nil
 }
 
 // Request makes a request to enrol this key under a kiosk's name.
@@ -96,42 +130,18 @@ func (k *Key) Request(name string) (Request, error) {
 	if err := checkName(name); err != nil {
 		return Request{}, fmt.Errorf("requesting enrolment: %w", err)
 	}
-	k.tpm.mu.Lock()
-	defer k.tpm.mu.Unlock()
-	r := Request{
-		Name: name, Software: k.tpm.software, Key: k.public, CounterPublic: k.counterPublic,
-		EKCertificate: k.tpm.certificate(),
-	}
-	digest, err := r.digest()
+	r := Request{Name: name, Software: k.tpm.software, Key: k.public, CounterPublic: k.counterPublic}
+	err := k.tpm.operate("requesting enrolment", func() error {
+		r.EKCertificate = k.tpm.certificate(certificates...)
+		digest, err := r.digest()
+		if err != nil {
+			return err
+		}
+		r.Proof, err = k.attest(digest)
+		return err
+	})
 	if err != nil {
-		return Request{}, fmt.Errorf("requesting enrolment: %w", err)
-	}
-	if r.Proof, err = k.attest(digest); err != nil {
-		return Request{}, fmt.Errorf("requesting enrolment: %w", err)
+		return Request{}, err
 	}
 	return r, nil
-}
-
-// certificates are where TPMs keep an EK certificate: for the P-256 key, the
-// RSA one, and where swtpm has the one for its P-384 key.
-// TCG EK Credential Profile, 2.2.1.4 and 2.2.1.5.
-var certificates = []tpm2.TPMHandle{0x01C0000A, 0x01C00002, 0x01C00016}
-
-// certificate returns the TPM's first EK certificate, or nil when it has none
-// or does not give it out: nothing rests on it.
-func (t *TPM) certificate() []byte {
-	for _, handle := range certificates {
-		i, err := t.readIndex(handle)
-		if err != nil || i.size > maxCertificate {
-			continue
-		}
-		data, err := t.read(i)
-		if err != nil {
-			continue
-		}
-		if n, err := derLen(data); err == nil { // some makers pad with 0xFF
-			return bytes.Clone(data[:n])
-		}
-	}
-	return nil
 }

@@ -1,20 +1,36 @@
 package seal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"sekisho/transfer/measure"
 )
 
-// ModePinned is the only mode of enrolment yet: the key is trusted because two
-// people compared its fingerprint. Nothing proved that a TPM holds it.
-const ModePinned = "pinned"
+// Mode says how it became known that a TPM holds a kiosk's key. It is written as
+// it is into records and ledgers.
+type Mode = string
 
 const (
-	maxFile        = 16 << 10 // of a Kiosk or a Request, in bytes
+	// ModeCertified: the TPM activated a credential for its endorsement key, and
+	// the maker's certificate of that chains to a root of the gate's.
+	ModeCertified Mode = "certified"
+	// ModeFingerprint: the TPM activated a credential for its endorsement key,
+	// and two people compared the fingerprint of that on both screens.
+	ModeFingerprint Mode = "fingerprint"
+	// ModePinned: two people compared the key's fingerprint. Nothing proved that
+	// a TPM holds it.
+	ModePinned Mode = "pinned"
+)
+
+const (
+	maxFile        = 80 << 10 // of a Kiosk or a Request, in bytes
 	maxCertificate = 8 << 10  // of an EK certificate, in bytes
 	maxName        = 32       // of a kiosk's name, in bytes
 
@@ -23,13 +39,19 @@ const (
 
 // Kiosk is what the gate keeps of an enrolled kiosk, and checks seals against.
 type Kiosk struct {
-	Name          string    `json:"name"`                    // lower-case letters, digits and '-', at most 32
-	Mode          string    `json:"mode"`                    // ModePinned
+	Name          string    `json:"name"` // lower-case letters, digits and '-', at most 32
+	Mode          Mode      `json:"mode"`
 	Software      bool      `json:"software"`                // the TPM is a program, as the kiosk said
 	Key           []byte    `json:"key"`                     // the sealing key, a TPMT_PUBLIC
 	CounterPublic []byte    `json:"counterPublic"`           // the counter, a TPMS_NV_PUBLIC
 	Counter       uint64    `json:"counter"`                 // its value at enrolment
-	EKCertificate []byte    `json:"ekCertificate,omitempty"` // DER; informative, no chain was checked
+	ResetCount    uint32    `json:"resetCount,omitempty"`    // the TPM's, at enrolment
+	EKCertificate []byte    `json:"ekCertificate,omitempty"` // DER; its chain was checked in ModeCertified only
+	EK            string    `json:"ek,omitempty"`            // SHA-256 of the EK's TPMT_PUBLIC, lower-case hex
+	Root          string    `json:"root,omitempty"`          // SHA-256 of the root certificate's DER, likewise; ModeCertified
+	Approvals     []byte    `json:"approvals,omitempty"`     // the approvals key, as [PublicKey.Marshal] gives it; the bound form
+	PCRs          []byte    `json:"pcrs,omitempty"`          // the state at enrolment, as quote.pcrs, which counts as
+	Events        []byte    `json:"events,omitempty"`        // approved, with its events.json; both empty once revoked
 	Enrolled      time.Time `json:"enrolled"`                // UTC, whole seconds
 }
 
@@ -62,14 +84,34 @@ func ParseKiosk(data []byte) (*Kiosk, error) {
 }
 
 // PublicKey returns the sealing key.
-func (k *Kiosk) PublicKey() (*PublicKey, error) { return parseKey(k.Key) }
+func (k *Kiosk) PublicKey() (*PublicKey, error) {
+	id, err := k.identity()
+	if err != nil {
+		return nil, err
+	}
+	return id.key, nil
+}
+
+// State returns the state at enrolment, or nothing once it was revoked.
+func (k *Kiosk) State() (pcrs map[int][32]byte, events *measure.List, err error) {
+	if len(k.PCRs) == 0 && len(k.Events) == 0 {
+		return nil, nil, nil
+	}
+	if pcrs, err = ParsePCRs(k.PCRs); err != nil {
+		return nil, nil, err
+	}
+	if events, err = parseEvents(k.Events, pcrs); err != nil {
+		return nil, nil, err
+	}
+	return pcrs, events, nil
+}
 
 func (k *Kiosk) check() error {
 	if err := checkName(k.Name); err != nil {
 		return err
 	}
-	if k.Mode != ModePinned {
-		return fmt.Errorf("mode is %q, want %q", k.Mode, ModePinned)
+	if err := k.checkMode(); err != nil {
+		return err
 	}
 	if err := checkCertificate(k.EKCertificate); err != nil {
 		return err
@@ -77,11 +119,49 @@ func (k *Kiosk) check() error {
 	if _, offset := k.Enrolled.Zone(); offset != 0 || k.Enrolled.Nanosecond() != 0 || k.Enrolled.IsZero() {
 		return errors.New("time of enrolment is not in UTC and whole seconds")
 	}
+	if _, _, err := k.State(); err != nil {
+		return fmt.Errorf("state at enrolment: %w", err)
+	}
 	_, err := k.identity()
 	return err
 }
 
-func (k *Kiosk) identity() (*identity, error) { return parseIdentity(k.Key, k.CounterPublic) }
+// checkMode demands what a mode rests on, and refuses what it does not have.
+func (k *Kiosk) checkMode() error {
+	switch k.Mode {
+	case ModeCertified:
+		if len(k.EKCertificate) == 0 || !isHash(k.EK) || !isHash(k.Root) {
+			return fmt.Errorf("mode %q lacks the certificate, or the hash of EK or root", k.Mode)
+		}
+	case ModeFingerprint:
+		if !isHash(k.EK) || k.Root != "" {
+			return fmt.Errorf("mode %q lacks the hash of the EK, or has one of a root", k.Mode)
+		}
+	case ModePinned:
+		if k.EK != "" || k.Root != "" || len(k.Approvals) > 0 || len(k.PCRs) > 0 || k.ResetCount > 0 {
+			return fmt.Errorf("mode %q has what only others have", k.Mode)
+		}
+	default:
+		return fmt.Errorf("mode is %q, want %q or %q", k.Mode, ModeCertified, ModeFingerprint)
+	}
+	return nil
+}
+
+func isHash(s string) bool {
+	sum, err := hex.DecodeString(s)
+	return err == nil && len(sum) == sha256.Size && hex.EncodeToString(sum) == s
+}
+
+func (k *Kiosk) identity() (*identity, error) {
+	var f Form
+	if len(k.Approvals) > 0 {
+		var err error
+		if f.Approvals, err = ParsePublicKey(k.Approvals); err != nil {
+			return nil, fmt.Errorf("approvals key: %w", err)
+		}
+	}
+	return parseIdentity(k.Key, k.CounterPublic, f.policy())
+}
 
 // checkName keeps names fit for file names on any filesystem.
 func checkName(name string) error {

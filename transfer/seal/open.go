@@ -6,13 +6,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"sekisho/transfer/measure"
 )
 
 // Opened is what a seal proved.
 type Opened struct {
 	Kiosk   *Kiosk           // who sealed: one of the trusted
 	Counter uint64           // the counter's value at the seal
-	PCRs    map[int][32]byte // the measured state: PCRs 0–9 and 13 of the SHA-256 bank
+	PCRs    map[int][32]byte // the measured state: PCRs 0–9 and 11–14 of the SHA-256 bank
+	Events  *measure.List    // what gave the software register its value; empty: not known
 	// ResetCount counts the TPM's resets (power cycles) and never goes back,
 	// except by TPM2_Clear; RestartCount counts resumes since the last.
 	ResetCount, RestartCount uint32
@@ -24,7 +27,8 @@ type Opened struct {
 
 // Open verifies a whole seal and returns its payload only when everything held:
 // the envelope, the certified counter and the quote, all by the same key of one
-// of the trusted kiosks. On an error, which is ErrMalformed, ErrUnknownKiosk or
+// of the trusted kiosks, and the events, if there are any, which must give the
+// quoted value of their register. On an error, which is ErrMalformed, ErrUnknownKiosk or
 // ErrBadSeal with the reason, or a defect of trusted itself, payload and by are
 // nil. It does no I/O and keeps nothing: replays and unapproved states are the
 // caller's to judge.
@@ -90,7 +94,7 @@ func (id *identity) check(digest [32]byte, ev Evidence) (*Opened, error) {
 		return nil, errors.New("counter: not certified as a whole")
 	}
 
-	quote, err := id.attested(attestQuote, ev.Quote, ev.QuoteSig, quoteNonce(digest, ev.Counter))
+	quote, err := id.attested(attestQuote, ev.Quote, ev.QuoteSig, quoteNonce(digest, ev.Counter, ev.Events))
 	if err != nil {
 		return nil, fmt.Errorf("quote: %w", err)
 	}
@@ -111,12 +115,12 @@ func (id *identity) check(digest [32]byte, ev Evidence) (*Opened, error) {
 
 	by := &Opened{
 		Counter:    binary.BigEndian.Uint64(nv.contents),
-		PCRs:       make(map[int][32]byte),
+		PCRs:       byRegister(values),
 		ResetCount: quote.resets, RestartCount: quote.restarts,
 		Clock: quote.clock, Safe: quote.safe, Firmware: quote.firmware,
 	}
-	for i, pcr := range quotedPCRs {
-		by.PCRs[pcr] = [32]byte(values[32*i:])
+	if by.Events, err = parseEvents(ev.Events, by.PCRs); err != nil {
+		return nil, fmt.Errorf("events: %w", err)
 	}
 	return by, nil
 }
@@ -145,12 +149,9 @@ func (id *identity) attested(kind uint16, data, sig []byte, nonce [32]byte) (*at
 	return a, nil
 }
 
-// quoteNonce binds the quote to the same digest, and to the counter's value.
-func quoteNonce(digest [32]byte, counterAttest []byte) [32]byte {
-	counter := sha256.Sum256(counterAttest)
-	h := sha256.New()
-	h.Write([]byte("sekisho-quote-v1\x00"))
-	h.Write(digest[:])
-	h.Write(counter[:])
-	return [32]byte(h.Sum(nil))
+// quoteNonce binds the quote to the same digest, to the counter's value, and to
+// what the kiosk said of its software register: without that, whoever holds the
+// drive could replace the events by an empty list.
+func quoteNonce(digest [32]byte, counterAttest, events []byte) [32]byte {
+	return [32]byte(sum256([]byte("sekisho-quote-v1\x00"), digest[:], sum256(counterAttest), sum256(events)))
 }

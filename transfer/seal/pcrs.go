@@ -7,10 +7,20 @@ import (
 )
 
 // quotedPCRs are those that a quote covers, ascending; quotedBits is the same
-// as TPMS_PCR_SELECTION has it.
+// as TPMS_PCR_SELECTION has it. 0–7 are the firmware's and Secure Boot's, 8 and 9
+// the boot loader's, 11–14 the unified kernel image's, its credentials', system
+// extensions' and keys', and ours among them. 10 changes with every file that
+// the kernel measures; 16 and 23 anyone can reset.
 var (
-	quotedPCRs = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13}
-	quotedBits = []byte{0xFF, 0x23, 0x00}
+	quotedPCRs = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14}
+	quotedBits = []byte{0xFF, 0x7B, 0x00}
+)
+
+// The software register is one of these; a kiosk's configuration says which.
+const (
+	firstSoftware   = 11
+	lastSoftware    = 14
+	DefaultRegister = 13 // the software register, unless configured otherwise
 )
 
 // quote.pcrs is what "tpm2_quote -o" writes: C structures with all their room,
@@ -60,4 +70,23 @@ func parsePCRs(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("PCR values are not laid out as %v of the SHA-256 bank", quotedPCRs)
 	}
 	return values, nil
+}
+
+// ParsePCRs reads quote.pcrs as a seal's evidence has it: the values of the
+// quoted registers. It proves nothing by itself.
+func ParsePCRs(data []byte) (map[int][32]byte, error) {
+	values, err := parsePCRs(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return byRegister(values), nil
+}
+
+// byRegister takes the values of quotedPCRs apart.
+func byRegister(values []byte) map[int][32]byte {
+	pcrs := make(map[int][32]byte)
+	for i, register := range quotedPCRs {
+		pcrs[register] = [32]byte(values[32*i:])
+	}
+	return pcrs
 }

@@ -3,11 +3,6 @@ package seal
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -29,18 +24,18 @@ type PrivateKey struct {
 // 0600). Key and name are on disk when it returns nil. It never replaces a
 // file; after a power cut path+".part" may stay behind, which it replaces.
 func CreatePrivateKey(path string) (*PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	p, err := NewPrivateKey()
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	data, err := p.MarshalPEM()
 	if err != nil {
 		return nil, err
 	}
-	if err := writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+	if err := writeNew(path, data); err != nil {
 		return nil, fmt.Errorf("creating key %q: %w", path, err)
 	}
-	return newPrivateKey(key)
+	return p, nil
 }
 
 // LoadPrivateKey reads a key that CreatePrivateKey or openssl wrote. It refuses
@@ -50,21 +45,9 @@ func LoadPrivateKey(path string) (*PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading key: %w", err)
 	}
-	der, err := parsePEM(data, "PRIVATE KEY")
+	p, err := ParsePrivateKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("loading key %q: %w: %w", path, ErrMalformed, err)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("loading key %q: %w: not PKCS #8", path, ErrMalformed)
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("loading key %q: %w: a %T, want ECDSA", path, ErrMalformed, parsed)
-	}
-	p, err := newPrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("loading key %q: %w: %w", path, ErrMalformed, err)
+		return nil, fmt.Errorf("loading key %q: %w", path, err)
 	}
 	return p, nil
 }
@@ -88,8 +71,7 @@ func (p *PrivateKey) Sign(payloadType string, payload []byte) ([]byte, error) {
 	if err := checkPayload(payloadType, payload); err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
-	sum := sha256.Sum256(pae(payloadType, payload))
-	der, err := ecdsa.SignASN1(rand.Reader, p.key, sum[:])
+	der, err := p.sign(pae(payloadType, payload))
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}

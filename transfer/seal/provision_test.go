@@ -30,13 +30,14 @@ func TestCreateKeyIsIdempotent(t *testing.T) {
 // Wherever a creation stops, there is no key, and the next one finishes it.
 func TestInterruptedCreationIsFinished(t *testing.T) {
 	define := func(tpm *TPM) error {
-		_, err := tpm2.NVDefineSpace{AuthHandle: noPassword(tpm2.TPMRHOwner), PublicInfo: tpm2.New2B(counterTemplate)}.Execute(tpm.link)
+		_, err := tpm2.NVDefineSpace{AuthHandle: noPassword(tpm2.TPMRHOwner), PublicInfo: tpm2.New2B(counterTemplate(nil))}.Execute(tpm.link)
 		return err
 	}
+	makeKey := func(tpm *TPM) error { return tpm.makeKey(nil) }
 	for name, steps := range map[string][]func(*TPM) error{
 		"before all":          nil,
-		"after the key":       {(*TPM).createKey},
-		"after the counter":   {(*TPM).createKey, define},
+		"after the key":       {makeKey},
+		"after the counter":   {makeKey, define},
 		"only with a counter": {define},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,11 +47,11 @@ func TestInterruptedCreationIsFinished(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if k, err := tpm.Key(); !errors.Is(err, ErrNoKey) || k != nil {
+			if k, err := tpm.Key(Form{}); !errors.Is(err, ErrNoKey) || k != nil {
 				t.Fatalf("an unfinished key: %v", err)
 			}
 			enrol(t, newKey(t, tpm), "k1")
-			if _, err := tpm.Key(); err != nil {
+			if _, err := tpm.Key(Form{}); err != nil {
 				t.Errorf("after finishing: %v", err)
 			}
 		})
@@ -60,7 +61,7 @@ func TestInterruptedCreationIsFinished(t *testing.T) {
 func TestTakenPlacesAreRefused(t *testing.T) {
 	t.Run("key", func(t *testing.T) {
 		tpm := openIn(t, newFolder(t))
-		made, err := tpm2.CreatePrimary{PrimaryHandle: noPassword(tpm2.TPMRHOwner), InPublic: tpm2.New2B(keyTemplate)}.Execute(tpm.link)
+		made, err := tpm2.CreatePrimary{PrimaryHandle: noPassword(tpm2.TPMRHOwner), InPublic: tpm2.New2B(keyTemplate(nil))}.Execute(tpm.link)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestTakenPlacesAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k, err := tpm.CreateKey(); k != nil || err == nil || !strings.Contains(err.Error(), "is not ours") {
+		if k, err := tpm.CreateKey(Form{}); k != nil || err == nil || !strings.Contains(err.Error(), "is not ours") {
 			t.Errorf("took a key of the storage hierarchy: %v", err)
 		}
 	})
@@ -82,12 +83,12 @@ func TestTakenPlacesAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tpm := openIn(t, newFolder(t))
-			template := counterTemplate
+			template := counterTemplate(nil)
 			change(&template)
 			if _, err := (tpm2.NVDefineSpace{AuthHandle: noPassword(tpm2.TPMRHOwner), PublicInfo: tpm2.New2B(template)}).Execute(tpm.link); err != nil {
 				t.Fatal(err)
 			}
-			if k, err := tpm.CreateKey(); k != nil || err == nil || !strings.Contains(err.Error(), "is not ours") {
+			if k, err := tpm.CreateKey(Form{}); k != nil || err == nil || !strings.Contains(err.Error(), "is not ours") {
 				t.Errorf("took an index that is not a counter of ours: %v", err)
 			}
 		})
@@ -110,7 +111,7 @@ func TestClearedTPMKeepsItsIdentity(t *testing.T) {
 	if _, err := (tpm2.Clear{AuthHandle: noPassword(tpm2.TPMRHLockout)}).Execute(tpm.link); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tpm.Key(); !errors.Is(err, ErrNoKey) {
+	if _, err := tpm.Key(Form{}); !errors.Is(err, ErrNoKey) {
 		t.Fatalf("after a clear: %v", err)
 	}
 	k = newKey(t, tpm)
@@ -130,7 +131,7 @@ func TestOwnerPasswordIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tpm.CreateKey(); err == nil || !strings.Contains(err.Error(), "owner's or endorsement password") {
+	if _, err := tpm.CreateKey(Form{}); err == nil || !strings.Contains(err.Error(), "owner's or endorsement password") {
 		t.Errorf("owned TPM: %v", err)
 	}
 	if h := loaded(t, tpm); len(h) > 0 {

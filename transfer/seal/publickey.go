@@ -70,10 +70,12 @@ func (p *PublicKey) KeyID() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// verify checks a DER signature over the SHA-256 of message.
+// verify checks a DER signature over the SHA-256 of message. It refuses the
+// second form that every signature has.
 func (p *PublicKey) verify(message, der []byte) bool {
 	sum := sha256.Sum256(message)
-	return ecdsa.VerifyASN1(p.key, sum[:], der)
+	_, s, ok := parseDER(der)
+	return ok && s.Cmp(half) <= 0 && ecdsa.VerifyASN1(p.key, sum[:], der)
 }
 
 // OpenSigned returns the payload of an envelope that by signed, and nothing

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-tpm/tpm2"
 )
 
 var record = flag.Bool("record", false, "record testdata/recorded anew, by a new software TPM")
@@ -89,7 +91,9 @@ func TestRecordedRequestIsAccepted(t *testing.T) {
 
 func makeRecord(t *testing.T) {
 	k := newKey(t, openIn(t, t.TempDir()))
-	extend(t, k.tpm, 13)
+	if err := k.tpm.Measure(someList(3)); err != nil {
+		t.Fatal(err)
+	}
 	r, err := k.Request("k3")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +118,13 @@ func makeRecord(t *testing.T) {
 	files := s.Evidence.Files()
 	files["statement.dsse.json"], files["request.json"], files["kiosk.json"] = s.Envelope, request, enrolled
 	files["opened.json"], files["fingerprint.txt"] = report(t, by), []byte(r.Fingerprint()+"\n")
+	files["ek-rsa.public"], files["ek-ecc.public"] = endorsementRSA(t, k.tpm).Public, endorsementECC(t, k.tpm)
+	b := newBound(t, k.tpm)
+	b.Authorized([]Authorization{b.authorize(t)})
+	if err := b.Provision(); err != nil {
+		t.Fatal(err)
+	}
+	files["ticket"] = tpm2.Marshal(*b.chosen.ticket)
 	dir := filepath.Join("testdata", "recorded")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ type proofFile struct {
 	Quote      []byte `json:"quote.attest"`
 	QuoteSig   []byte `json:"quote.sig"`
 	PCRs       []byte `json:"quote.pcrs"`
+	Events     []byte `json:"events.json"`
 }
 
 // Marshal returns the canonical form: one line of JSON.
@@ -70,8 +71,8 @@ func (r *Request) check() error {
 	if err := checkCertificate(r.EKCertificate); err != nil {
 		return err
 	}
-	if len(r.Key) > MaxEvidence || len(r.CounterPublic) > MaxEvidence {
-		return fmt.Errorf("key or counter has more than %d bytes", MaxEvidence)
+	if len(r.Key) > maxStructure || len(r.CounterPublic) > maxStructure {
+		return fmt.Errorf("key or counter has more than %d bytes", maxStructure)
 	}
 	return r.Proof.bounded()
 }
@@ -110,7 +111,7 @@ func (r *Request) Accept(now time.Time) (*Kiosk, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	id, err := parseIdentity(r.Key, r.CounterPublic)
+	id, err := parseIdentity(r.Key, r.CounterPublic, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}

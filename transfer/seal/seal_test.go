@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sekisho/transfer/measure"
 	"slices"
 	"sync"
 	"testing"
@@ -98,7 +99,7 @@ func openIn(t testing.TB, dir string) *TPM {
 
 func newKey(t testing.TB, tpm *TPM) *Key {
 	t.Helper()
-	k, err := tpm.CreateKey()
+	k, err := tpm.CreateKey(Form{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestRoundTrip(t *testing.T) {
 		if !bytes.Equal(payload, want) {
 			t.Errorf("%d bytes: another payload came out", size)
 		}
-		if by.Kiosk != kiosk || by.Counter != n || !by.Software || len(by.PCRs) != 11 || by.ResetCount == 0 || by.Firmware == 0 {
+		if by.Kiosk != kiosk || by.Counter != n || !by.Software || len(by.PCRs) != 14 || by.ResetCount == 0 || by.Firmware == 0 {
 			t.Errorf("opened as %+v, want counter %d of %p", by, n, kiosk)
 		}
 	}
@@ -275,7 +276,7 @@ func TestFailedHashLeavesNothingLoaded(t *testing.T) {
 
 func TestEvidenceFiles(t *testing.T) {
 	good := func() map[string][]byte {
-		return Evidence{[]byte("a"), []byte("b"), []byte("c"), []byte("d"), []byte("e")}.Files()
+		return Evidence{[]byte("a"), []byte("b"), []byte("c"), []byte("d"), []byte("e"), []byte("f")}.Files()
 	}
 	if ev, err := EvidenceOf(good()); err != nil || string(ev.QuoteSig) != "d" {
 		t.Fatalf("got %v, %v", ev, err)
@@ -285,7 +286,8 @@ func TestEvidenceFiles(t *testing.T) {
 		"extra":   func(f map[string][]byte) { f["quote.more"] = []byte("x") },
 		"renamed": func(f map[string][]byte) { f["Quote.sig"] = f["quote.sig"]; delete(f, "quote.sig") },
 		"empty":   func(f map[string][]byte) { f["counter.sig"] = nil },
-		"large":   func(f map[string][]byte) { f["counter.sig"] = make([]byte, MaxEvidence+1) },
+		"large":   func(f map[string][]byte) { f["counter.sig"] = make([]byte, maxStructure+1) },
+		"events":  func(f map[string][]byte) { f["events.json"] = make([]byte, MaxEvidence+1) },
 	} {
 		files := good()
 		change(files)
@@ -294,4 +296,18 @@ func TestEvidenceFiles(t *testing.T) {
 			t.Errorf("%s: got %v, %v", name, ev, err)
 		}
 	}
+}
+
+// noEvents is the list of a machine where nothing was measured.
+func noEvents(t testing.TB) []byte {
+	t.Helper()
+	data, err := (&measure.List{Register: DefaultRegister}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func withPassword(k *Key) tpm2.AuthHandle {
+	return tpm2.AuthHandle{Handle: k.handle.Handle, Name: k.handle.Name, Auth: tpm2.PasswordAuth(nil)}
 }

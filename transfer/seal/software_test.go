@@ -28,7 +28,7 @@ func TestManufactureAndReopen(t *testing.T) {
 			t.Errorf("%s: mode %v, %v, want %v", path, info.Mode(), err, want)
 		}
 	}
-	if _, err := tpm.Key(); !errors.Is(err, ErrNoKey) {
+	if _, err := tpm.Key(Form{}); !errors.Is(err, ErrNoKey) {
 		t.Errorf("a new TPM has a key: %v", err)
 	}
 	k := newKey(t, tpm)
@@ -51,7 +51,7 @@ func TestManufactureAndReopen(t *testing.T) {
 		t.Errorf("closing twice: %v", err)
 	}
 
-	k, err = openIn(t, dir).Key()
+	k, err = openIn(t, dir).Key(Form{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestKilledTPMIsReportedAndReopens(t *testing.T) {
 	if err := tpm.Close(); err != nil {
 		t.Errorf("closing a killed TPM: %v", err)
 	}
-	k, err = openIn(t, dir).Key()
+	k, err = openIn(t, dir).Key(Form{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestSilentTPMIsGivenUp(t *testing.T) {
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("giving up took %v", d)
 	}
-	if _, err := openIn(t, dir).Key(); err != nil {
+	if _, err := openIn(t, dir).Key(Form{}); err != nil {
 		t.Errorf("reopening: %v", err)
 	}
 }
@@ -254,34 +254,5 @@ func TestMissingTools(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := OpenSoftware(context.Background(), dir); !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "swtpm is not installed") {
 		t.Errorf("without swtpm: %v", err)
-	}
-}
-
-func TestOpenDeviceRefuses(t *testing.T) {
-	if _, err := OpenDevice(context.Background(), filepath.Join(t.TempDir(), "tpmrm0")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("missing device: %v", err)
-	}
-	file := filepath.Join(t.TempDir(), "tpmrm0")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := OpenDevice(context.Background(), file); err == nil {
-		t.Error("opened a file as a TPM")
-	}
-	// A device that is no TPM: it swallows commands and answers nothing.
-	if _, err := OpenDevice(context.Background(), "/dev/null"); err == nil {
-		t.Error("opened /dev/null as a TPM")
-	}
-}
-
-// A device may be a program too: in a virtual machine it says so itself.
-func TestProgramBehindADeviceIsMarked(t *testing.T) {
-	behind := openIn(t, newFolder(t))
-	tpm, err := open(context.Background(), &link{raw: behind.link.raw, timeout: commandTimeout}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !tpm.Software() {
-		t.Error("taken for a chip")
 	}
 }
