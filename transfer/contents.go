@@ -262,8 +262,9 @@ func (d *delivery) generation() (vault.Generation, error) {
 		}
 	}
 	g := vault.Generation{
-		ID: st.Transfer, Transfer: st.Transfer, Kiosk: st.Kiosk, Counter: st.Counter, Payload: st.Payload,
-		Statement: sha256.Sum256(d.text), Previous: st.Previous, Gaps: st.Gaps, Workflow: st.Workflow,
+		ID: st.Transfer, Transfer: st.Transfer, Kiosk: st.Kiosk, Key: d.link.key, Counter: st.Counter, Payload: st.Payload,
+		Statement: d.link.statement, Previous: st.Previous, Gaps: st.Gaps, Workflow: st.Workflow,
+		Resets: d.by.ResetCount, Restarts: d.by.RestartCount, Clock: d.by.Clock, Safe: d.by.Safe, Firmware: d.by.Firmware, State: stateOf(d.by),
 		Files:   st.Count(manifest.Clean).Files + st.Count(manifest.Exempt).Files,
 		Bytes:   st.Count(manifest.Clean).Bytes + st.Count(manifest.Exempt).Bytes,
 		Partial: st.Partial, DataAsOf: st.DataAsOf, SoftTPM: st.SoftTPM,

@@ -287,7 +287,7 @@ func kioskWrite(args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, tpm.Close()) }()
-	key, err := tpm.Key()
+	key, err := tpm.Key(seal.Form{})
 	if err != nil {
 		return err
 	}
@@ -359,7 +359,7 @@ func TestKilled(t *testing.T) {
 	engines(t)
 	sockets := clamdSockets(t, nil)
 	tpm := openTPM(t, "k1", filepath.Join(dir, "tpm"))
-	key, err := tpm.Key()
+	key, err := tpm.Key(seal.Form{})
 	must(t, err)
 	keyFile(t, filepath.Join(dir, "ledger.key"))
 	k := &kiosk{name: "k1", dir: dir, sealer: key}
@@ -423,7 +423,7 @@ func TestKilled(t *testing.T) {
 	again, err := seal.OpenSoftware(t.Context(), filepath.Join(dir, "tpm"))
 	must(t, err)
 	defer func() { must(t, again.Close()) }()
-	if key, err = again.Key(); err != nil {
+	if key, err = again.Key(seal.Form{}); err != nil {
 		t.Fatal(err)
 	}
 	counter, err := key.Counter()

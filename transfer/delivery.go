@@ -1,7 +1,10 @@
 package transfer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -22,14 +25,18 @@ type delivery struct {
 	sealed    map[string][]byte // the seal's files, as they came
 	text      []byte            // the statement's bytes, verified
 	statement *manifest.Statement
+	by        *seal.Opened
+	link      link // of the statement, in its kiosk's chain
+	again     bool // that very statement was accepted before
 	gaps      []uint64
+	notes     []string
 	staging   *vault.Staging
 	tags      []manifest.Hash // of the tag files, in order
 	parts     []manifest.Hash // of the parts, in order
 }
 
-// openSeal reads the seal, bounded, and parses the statement only after it held.
-func (d *delivery) openSeal() error {
+// readSeal takes the seal's files from the drive, bounded.
+func (d *delivery) readSeal() error {
 	dir := path.Join(d.folder, manifest.SealDir)
 	names, err := d.list(dir, maxNames)
 	if err != nil {
@@ -54,19 +61,18 @@ func (d *delivery) openSeal() error {
 		}
 		d.sealed[name] = data
 	}
-	evidence := make(map[string][]byte)
-	for name, data := range d.sealed {
-		if name != manifest.Envelope {
-			evidence[name] = data
-		}
-	}
-	ev, err := seal.EvidenceOf(evidence)
-	if err != nil {
-		return refuse(BadSeal, d.id, err)
-	}
-	text, by, err := seal.Open(manifest.StatementType, d.sealed[manifest.Envelope], ev, d.Kiosks)
+	return nil
+}
+
+// openSeal opens the seal that was read, and parses the statement only after it
+// held.
+func (d *delivery) openSeal() error {
+	text, by, err := openFiles(d.sealed, d.Kiosks)
 	switch {
 	case errors.Is(err, seal.ErrUnknownKiosk):
+		if r := d.retired(); r != nil {
+			return refusef(RetiredKiosk, d.id, "it was sealed by the key of kiosk %q, which was retired on %s", r.Name, r.Since.Format(time.RFC3339))
+		}
 		return refuse(UnknownKiosk, d.id, err)
 	case err != nil:
 		return refuse(BadSeal, d.id, err)
@@ -75,27 +81,55 @@ func (d *delivery) openSeal() error {
 	if err != nil {
 		return refuse(Malformed, "statement", err)
 	}
-	return d.checkStatement(text, st, by)
+	d.by = by
+	return d.checkStatement(text, st)
+}
+
+// openFiles opens a seal from its files.
+func openFiles(files map[string][]byte, trusted []*seal.Kiosk) (text []byte, by *seal.Opened, err error) {
+	evidence := maps.Clone(files)
+	delete(evidence, manifest.Envelope)
+	ev, err := seal.EvidenceOf(evidence)
+	if err != nil {
+		return nil, nil, err
+	}
+	return seal.Open(manifest.StatementType, files[manifest.Envelope], ev, trusted)
+}
+
+// retired returns the retired kiosk whose seal it is, nil when it is of none.
+func (d *delivery) retired() *Retired {
+	for i, r := range d.Retired {
+		if _, _, err := openFiles(d.sealed, []*seal.Kiosk{r.Kiosk}); err == nil {
+			return &d.Retired[i]
+		}
+	}
+	return nil
 }
 
 // checkStatement holds the statement against what the seal proved, where the
 // drive says it is, and what the gate takes. Once it is known to be of this
 // folder and for this gate, a refusal gets a receipt: d.statement is set.
-func (d *delivery) checkStatement(text []byte, st *manifest.Statement, by *seal.Opened) error {
+func (d *delivery) checkStatement(text []byte, st *manifest.Statement) error {
 	keys, err := d.Keys.Digest()
 	if err != nil {
 		return err
 	}
-	if err := sealedBy(st, by); err != nil {
+	if err := sealedBy(st, d.by); err != nil {
 		return err
 	}
 	switch {
 	case st.Transfer != d.id:
 		return refusef(Malformed, d.id, "the folder of transfer %s has another name", st.Transfer)
-	case st.GateKeys != keys:
+	case st.GateKeys == keys:
+	case slices.Contains(d.EarlierKeys, st.GateKeys):
+		d.note("it was made for an earlier key set of this gate, %s: give the kiosk the new one", st.GateKeys)
+	default:
 		return refusef(WrongGate, d.id, "it was made for the key set %s, this gate has %s", st.GateKeys, keys)
 	}
 	d.text, d.statement = text, st
+	if root := d.by.Kiosk.Root; d.by.Software && !d.SoftwareRoots[root] {
+		return refusef(SoftwareTPM, d.id, "the TPM of kiosk %q is a program, and its root %q is not among those that this gate takes", st.Kiosk, root)
+	}
 	id, err := d.Drive.ID(manifest.DriveFile)
 	if errors.Is(err, drive.ErrNotPrepared) || err == nil && id != st.Drive {
 		return refusef(WrongDrive, d.id, "it was sealed for drive %s, this one is %q", st.Drive, id)
@@ -112,6 +146,35 @@ func (d *delivery) checkStatement(text []byte, st *manifest.Statement, by *seal.
 		}
 	}
 	return nil
+}
+
+// judge asks whether IT approved the state in which the kiosk sealed. What was
+// accepted once is not judged again: the vault has it.
+func (d *delivery) judge() error {
+	if d.Judge == nil || d.again {
+		return nil
+	}
+	return d.Judge(d.by)
+}
+
+// hash identifies the statement.
+func (d *delivery) hash() manifest.Hash { return sha256.Sum256(d.text) }
+
+// note adds what a person should know of the transfer, whatever becomes of it.
+func (d *delivery) note(format string, args ...any) {
+	note := fmt.Sprintf(format, args...)
+	d.Log.Warn(note, "transfer", d.id)
+	d.notes = append(d.notes, note)
+}
+
+// stateOf identifies the registers' values of a seal.
+func stateOf(by *seal.Opened) string {
+	h := sha256.New()
+	for _, pcr := range slices.Sorted(maps.Keys(by.PCRs)) {
+		value := by.PCRs[pcr]
+		h.Write(value[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // sealedBy says whether the statement claims what its seal proved.

@@ -124,7 +124,7 @@ func openTPM(t testing.TB, name, dir string) *seal.TPM {
 		made = filepath.Join(sharedDir(t), "tpm-"+name)
 		tpm, err := seal.OpenSoftware(t.Context(), made)
 		must(t, err)
-		_, err = tpm.CreateKey()
+		_, err = tpm.CreateKey(seal.Form{})
 		must(t, errors.Join(err, tpm.Close()))
 		if shared.tpms == nil {
 			shared.tpms = make(map[string]string)
@@ -146,9 +146,12 @@ type kiosk struct {
 	dir    string
 	outbox *outbox.Outbox
 	ledger *ledger.Log
+	tpm    *seal.TPM
 	sealer *seal.Key
 	spool  *scan.Spool
 	keys   *manifest.KeySet // of the gate that newGate made for it
+
+	previous *manifest.Hash // statement of a forgery sealed with its key
 
 	// For the test to change before prepare.
 	policy   scan.Policy
@@ -162,7 +165,8 @@ func newKiosk(t testing.TB, name string) *kiosk {
 	t.Helper()
 	k := &kiosk{name: name, dir: scratch(t), partSize: smallPart}
 	var err error
-	k.sealer, err = openTPM(t, name, k.path("tpm")).Key()
+	k.tpm = openTPM(t, name, k.path("tpm"))
+	k.sealer, err = k.tpm.Key(seal.Form{})
 	must(t, err)
 	k.outbox, err = outbox.Open(k.path("outbox"))
 	must(t, err)
@@ -281,7 +285,8 @@ func newGate(t testing.TB, kiosks ...*kiosk) *gate {
 	g.identity = newIdentity(t, g.path("gate.key"))
 	g.recovery = newIdentity(t, g.path("recovery.key"))
 	g.keys = &manifest.KeySet{Gate: g.name, Encryption: g.identity.Recipient(), Recovery: g.recovery.Recipient(),
-		Receipts: string(g.receipts.Public().Marshal()), Ledger: string(keyFile(t, g.path("ledger.key")).Public().Marshal())}
+		Receipts: string(g.receipts.Public().Marshal()), Ledger: g.public(t, "ledger"),
+		Approvals: g.public(t, "approvals"), Definitions: g.public(t, "definitions"), Reports: g.public(t, "reports")}
 	// As of a real gate: the ledger begins with its keys.
 	_, err = g.ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created"})
 	must(t, err)
@@ -293,6 +298,11 @@ func newGate(t testing.TB, kiosks ...*kiosk) *gate {
 }
 
 func (g *gate) path(name string) string { return filepath.Join(g.dir, name) }
+
+// public is the public half of the gate's key for a purpose.
+func (g *gate) public(t testing.TB, purpose string) string {
+	return string(keyFile(t, g.path(purpose+".key")).Public().Marshal())
+}
 
 // enrol makes the gate trust the kiosk.
 func (g *gate) enrol(t testing.TB, k *kiosk) {
@@ -321,6 +331,7 @@ func (g *gate) inbound(t testing.TB, dir string) transfer.Inbound {
 	return transfer.Inbound{
 		Gate: g.name, Drive: openDrive(t, dir), Kiosks: g.kiosks, Identity: g.identity, Keys: g.keys,
 		Vault: g.vault, Receipts: g.receipts, Ledger: g.ledger, LedgerDir: g.path("ledger"), Log: quiet(), Workers: 2,
+		SoftwareRoots: map[string]bool{"": true},
 	}
 }
 

@@ -222,6 +222,7 @@ func (f *forgery) seal(t testing.TB, dir, folder string) {
 	f.st.Drive, f.st.Counter, f.st.Time = id, counter+1, time.Now().UTC().Truncate(time.Second)
 	f.st.GateKeys, err = f.kiosk.keys.Digest()
 	must(t, err)
+	f.st.Previous = f.kiosk.previous
 	call(f.statement)
 	data, err := f.st.Marshal()
 	must(t, err)
@@ -238,6 +239,8 @@ func (f *forgery) seal(t testing.TB, dir, folder string) {
 	}
 	sealed, err := f.sealer(data)
 	must(t, err)
+	sum := manifest.Hash(sha256.Sum256(data))
+	f.kiosk.previous = &sum
 	for name, data := range sealed.Evidence.Files() {
 		writeFile(t, filepath.Join(folder, manifest.SealDir, name), string(data))
 	}

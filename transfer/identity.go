@@ -13,16 +13,34 @@ import (
 	"sekisho/transfer/manifest"
 )
 
-// Identity opens what a bag encrypts: the gate's key or the recovery key. It
-// accepts only the header that a kiosk writes, two hybrid recipients and nothing
-// else, so that no third party was given the content unseen.
-type Identity struct{ key *age.HybridIdentity }
+// Identity opens what a bag encrypts: with the gate's key, one of those it had
+// before, or the recovery key. It accepts only the header that a kiosk writes,
+// two hybrid recipients and nothing else, so that no third party was given the
+// content unseen.
+type Identity struct{ keys []*age.HybridIdentity }
 
 const hybridStanza = "mlkem768x25519"
 
-// NewIdentity reads an age identity file of one hybrid key; lines that begin
-// with # are comments. The error never holds the key.
-func NewIdentity(text string) (Identity, error) {
+// NewIdentity reads age identity files of one hybrid key each; lines that begin
+// with # are comments. Keys are tried in their order. The error never holds one.
+func NewIdentity(texts ...string) (Identity, error) {
+	var id Identity
+	for _, text := range texts {
+		key, err := parseIdentity(text)
+		if err != nil {
+			return Identity{}, err
+		}
+		id.keys = append(id.keys, key)
+	}
+	if id.keys == nil {
+		return Identity{}, errNoKey
+	}
+	return id, nil
+}
+
+var errNoKey = errors.New("there is no key in it")
+
+func parseIdentity(text string) (*age.HybridIdentity, error) {
 	var found *age.HybridIdentity
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -31,18 +49,31 @@ func NewIdentity(text string) (Identity, error) {
 		}
 		key, err := age.ParseHybridIdentity(line)
 		if err != nil || found != nil {
-			return Identity{}, errors.New("not an identity file of exactly one key that begins with AGE-SECRET-KEY-PQ-1")
+			return nil, errors.New("not an identity file of exactly one key that begins with AGE-SECRET-KEY-PQ-1")
 		}
 		found = key
 	}
 	if found == nil {
-		return Identity{}, errors.New("there is no key in it")
+		return nil, errNoKey
 	}
-	return Identity{found}, nil
+	return found, nil
 }
 
-// Recipient is the public half.
-func (i Identity) Recipient() string { return i.key.Recipient().String() }
+// Recipient is the public half of the first key.
+func (i Identity) Recipient() string { return i.keys[0].Recipient().String() }
+
+// Recipients are the public halves of all keys.
+func (i Identity) Recipients() []string {
+	var all []string
+	for _, key := range i.keys {
+		all = append(all, key.Recipient().String())
+	}
+	return all
+}
+
+// String and GoString keep the secrets out of logs.
+func (i Identity) String() string   { return fmt.Sprintf("age identity of %d keys", len(i.keys)) }
+func (i Identity) GoString() string { return i.String() }
 
 var errStanzas = errors.New("it is not encrypted to exactly two hybrid keys")
 
@@ -51,7 +82,13 @@ func (i Identity) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	if len(stanzas) != 2 || stanzas[0].Type != hybridStanza || stanzas[1].Type != hybridStanza {
 		return nil, errStanzas
 	}
-	return i.key.Unwrap(stanzas)
+	for _, key := range i.keys {
+		fileKey, err := key.Unwrap(stanzas)
+		if !errors.Is(err, age.ErrIncorrectIdentity) {
+			return fileKey, err
+		}
+	}
+	return nil, age.ErrIncorrectIdentity
 }
 
 // open decrypts a file whose hash was verified. Reading to the end is what

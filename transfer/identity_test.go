@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestIdentityFile(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 			continue
 		}
-		if id != (transfer.Identity{}) {
+		if !reflect.DeepEqual(id, transfer.Identity{}) {
 			t.Errorf("%s: an identity beside the error", name)
 		}
 		for _, secret := range []string{text, other.String(), weak.String(), text[20:40]} {

@@ -21,6 +21,7 @@ type Inbound struct {
 	Gate      string
 	Drive     *drive.Drive
 	Kiosks    []*seal.Kiosk // enrolled
+	Retired   []Retired     // enrolled once: their seals are told from a stranger's
 	Identity  Identity      // of the gate
 	Keys      *manifest.KeySet
 	Vault     *vault.Vault
@@ -42,8 +43,26 @@ type Inbound struct {
 	MaxAge         time.Duration // of a seal; 0: any
 	DefinitionsAge time.Duration // of the kiosk's definitions when it sealed; 0: any
 
+	// EarlierKeys are the digests of this gate's earlier key sets that a kiosk
+	// may still have.
+	EarlierKeys []manifest.Hash
+	// SoftwareRoots are the roots of software TPMs that the configuration names
+	// on purpose, by the SHA-256 of their certificates in hex; "" stands for an
+	// enrolment without a chain. The seals of any other software TPM are refused.
+	SoftwareRoots map[string]bool
+	// Judge says whether IT approved the state that a seal proved: nil, or a
+	// *Refusal with UnapprovedState. It is asked once the seal and its statement
+	// held and nothing but them was read. Without it no state is judged.
+	Judge func(by *seal.Opened) error
+
 	// Keep nothing and write nothing: verify only.
 	VerifyOnly bool
+}
+
+// Retired is a kiosk that was enrolled until then.
+type Retired struct {
+	*seal.Kiosk
+	Since time.Time
 }
 
 // Outcome is what became of one transfer on the drive.
@@ -54,6 +73,7 @@ type Outcome struct {
 	Reason     Reason              // of a refusal; AlreadyAccepted; or ""
 	Refusal    *Refusal            // nil when it was accepted
 	Gaps       []uint64            // counter values before it that are still open
+	Notes      []string            // what a person should know besides, as the log has it
 	NoReceipt  error               // the receipt could not be written to the drive
 }
 
@@ -97,13 +117,20 @@ func Import(ctx context.Context, in Inbound) ([]Outcome, error) {
 // runs only after the one before held.
 func (in *Inbound) receive(ctx context.Context, id string, o *Outcome) error {
 	d := &delivery{Inbound: in, id: id, folder: path.Join(manifest.Transfers, id)}
+	defer func() { o.Notes = d.notes }()
+	if err := d.readSeal(); err != nil {
+		return err
+	}
 	err := d.openSeal() // envelope → seal → statement
 	o.Statement = d.statement
 	if err != nil {
 		return err
 	}
-	known, err := d.checkHistory() // against the vault: replays, equivocation
+	known, err := d.checkHistory() // against the vault: replays, equivocation, rollback, the chain
 	if err != nil {
+		return err
+	}
+	if err := d.judge(); err != nil { // the kiosk's state, as it was measured
 		return err
 	}
 	o.Gaps = d.gaps
@@ -122,6 +149,9 @@ func (in *Inbound) receive(ctx context.Context, id string, o *Outcome) error {
 		// The kiosk deletes its copy on the receipt's word: it must be true.
 		if err := d.intact(known); err != nil {
 			return refuse(VaultDamaged, known.ID, err)
+		}
+		if err := d.remember(known); err != nil {
+			return err
 		}
 		o.Generation, o.Reason = known.ID, AlreadyAccepted
 		return nil

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
@@ -17,8 +19,9 @@ import (
 // Restoration is what files are given back with.
 type Restoration struct {
 	Vault    *vault.Vault
-	Kiosks   []*seal.Kiosk
-	Identity Identity // the gate's key or the recovery key
+	Kiosks   []*seal.Kiosk // enrolled
+	Retired  []Retired     // what they sealed while they were enrolled is still good
+	Identity Identity      // the gate's key or the recovery key
 	Ledger   *ledger.Log
 	Staff    string
 	Watcher  Watcher
@@ -97,25 +100,32 @@ func (r *Restoration) restore(ctx context.Context, generation, dir string) (*man
 	return st, out.finish()
 }
 
-// open opens the seal of a bag in the vault.
+// open opens the seal of a bag in the vault, by the enrolment that it was sealed
+// under: a key may have been enrolled again since, or retired.
 func (r *Restoration) open(bag string) (*manifest.Statement, error) {
 	files := make(map[string][]byte)
-	for name := range (seal.Evidence{}).Files() {
+	for _, name := range append(slices.Collect(maps.Keys(seal.Evidence{}.Files())), manifest.Envelope) {
 		data, err := os.ReadFile(filepath.Join(bag, manifest.SealDir, name))
 		if err != nil {
 			return nil, refuse(MissingPart, name, err)
 		}
 		files[name] = data
 	}
-	ev, err := seal.EvidenceOf(files)
-	if err != nil {
-		return nil, refuse(BadSeal, bag, err)
+	st, err := openKept(bag, files, r.Kiosks)
+	for _, retired := range r.Retired {
+		if err == nil {
+			break
+		}
+		if old, oerr := openKept(bag, files, []*seal.Kiosk{retired.Kiosk}); oerr == nil || AsRefusal(err, Failed).Reason == UnknownKiosk {
+			st, err = old, oerr
+		}
 	}
-	envelope, err := os.ReadFile(filepath.Join(bag, manifest.SealDir, manifest.Envelope))
-	if err != nil {
-		return nil, refuse(MissingPart, manifest.Envelope, err)
-	}
-	text, by, err := seal.Open(manifest.StatementType, envelope, ev, r.Kiosks)
+	return st, err
+}
+
+// openKept opens the seal of a bag in the vault by one of the kiosks.
+func openKept(bag string, files map[string][]byte, kiosks []*seal.Kiosk) (*manifest.Statement, error) {
+	text, by, err := openFiles(files, kiosks)
 	if errors.Is(err, seal.ErrUnknownKiosk) {
 		return nil, refuse(UnknownKiosk, bag, err)
 	}
@@ -126,7 +136,10 @@ func (r *Restoration) open(bag string) (*manifest.Statement, error) {
 	if err != nil {
 		return nil, malformedIn("statement", err)
 	}
-	return st, sealedBy(st, by)
+	if err := sealedBy(st, by); err != nil {
+		return nil, err
+	}
+	return st, nil
 }
 
 // checkTags checks every tag file of a bag on disk and returns the parts' hashes.

@@ -12,6 +12,7 @@ import (
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/outbox"
+	"sekisho/transfer/seal"
 )
 
 // seal signs the statement for this drive and writes the seal, its envelope last:
@@ -27,13 +28,13 @@ func (w *Writing) seal(bag *outbox.Bag, driveID, folder string) error {
 	}
 	counter, err := w.Signer.Counter()
 	if err != nil {
-		return refuse(SealFailed, "TPM", err)
+		return sealRefusal(err)
 	}
 	if chain.Counter == 0 {
 		chain.Counter = counter // nothing sealed yet: what the enrolment left
 	}
 	if counter < chain.Counter {
-		return refusef(SealFailed, "TPM", "its counter is at %d, before the last seal's %d: this is another TPM, or an older state of it", counter, chain.Counter)
+		return refusef(RolledBack, "TPM", "its counter is at %d, before the last seal's %d: this is another TPM, or an older state of it", counter, chain.Counter)
 	}
 	p := chain.Pending
 	if p == nil || p.Counter != counter || p.Transfer != bag.ID() || p.Drive != driveID {
@@ -43,7 +44,7 @@ func (w *Writing) seal(bag *outbox.Bag, driveID, folder string) error {
 	}
 	sealed, err := w.Signer.Seal(manifest.StatementType, p.Statement)
 	if err != nil {
-		return refuse(SealFailed, "TPM", err)
+		return sealRefusal(err)
 	}
 	for name, data := range sealed.Evidence.Files() {
 		if err := w.Drive.Put(path.Join(folder, manifest.SealDir, name), data); err != nil {
@@ -129,10 +130,18 @@ func (w *Writing) begin(bag *outbox.Bag, driveID string, chain *outbox.Chain, co
 	}
 	moved, err := w.Signer.Increment()
 	if err != nil {
-		return nil, refuse(SealFailed, "TPM", err)
+		return nil, sealRefusal(err)
 	}
 	if moved != st.Counter {
 		return nil, refusef(SealFailed, "TPM", "its counter went to %d instead of %d: something else uses it", moved, st.Counter)
 	}
 	return p, nil
+}
+
+// sealRefusal gives a signer's error its reason.
+func sealRefusal(err error) *Refusal {
+	if errors.Is(err, seal.ErrUnapproved) {
+		return refuse(UnapprovedState, "TPM", err)
+	}
+	return refuse(SealFailed, "TPM", err)
 }

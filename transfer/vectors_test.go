@@ -29,6 +29,7 @@ var ofGate = []transfer.Reason{
 	transfer.Equivocation, transfer.TooOld, transfer.StaleDefinitions, transfer.Malformed, transfer.MissingPart, transfer.ExtraFile,
 	transfer.Altered, transfer.Undecryptable, transfer.Detected, transfer.Unscannable, transfer.NoSpace, transfer.ReadFailed,
 	transfer.EngineFailed, transfer.DriveGone, transfer.AlreadyAccepted,
+	transfer.SoftwareTPM, transfer.RetiredKiosk, transfer.UnapprovedState, transfer.RolledBack, transfer.BrokenChain,
 }
 
 var notOfGate = []transfer.Reason{
@@ -36,7 +37,8 @@ var notOfGate = []transfer.Reason{
 	transfer.TooManyLeftOut, transfer.FolderUnread, transfer.SourceMissing, transfer.SourceEmpty, transfer.SourceFailed, transfer.SourceChanged,
 	transfer.NothingDue, transfer.NoDrive, transfer.DriveFull, transfer.DriveProtected, transfer.DriveFaulty,
 	transfer.WriteFailed, transfer.SealFailed, transfer.NotEnrolled, transfer.BagDamaged, transfer.Busy, transfer.Stopped,
-	transfer.Failed, transfer.LeftOut,
+	transfer.Failed, transfer.LeftOut, transfer.NoTPM, transfer.TPMBusy, transfer.TPMLocked,
+	transfer.ComparisonFailed, transfer.EnrolmentRefused, transfer.ApprovalRefused, transfer.RecoveryFailed,
 }
 
 // scene is what a vector is set up on: a kiosk that its gate trusts, a forgery
@@ -72,7 +74,7 @@ type vector struct {
 	set  func(s *scene)
 }
 
-var vectors = slices.Concat(sealVectors, statementVectors, bagVectors, indexVectors, streamVectors, cipherVectors, contentVectors, drives)
+var vectors = slices.Concat(sealVectors, statementVectors, trustVectors, stateVectors, tpmVectors, bagVectors, indexVectors, streamVectors, cipherVectors, contentVectors, drives)
 
 var sealVectors = []vector{
 	{"good", "", "", func(*scene) {}},
@@ -176,15 +178,15 @@ var statementVectors = []vector{
 	{"counter used, then explained as a gap", "", "", func(s *scene) { // as by a kiosk that lost its power in between
 		before := newForgery(s, s.k, 2)
 		s.accepted(before)
-		s.f.statement = func() { s.f.st.Gaps = []uint64{before.st.Counter} }
+		s.f.statement = func() { s.f.st.Gaps, s.f.st.Previous = []uint64{before.st.Counter}, before.st.Previous }
 	}},
 	{"late drive fills an open gap", "", "", func(s *scene) { s.put(); s.accepted(newForgery(s, s.k, 2)) }},
-	{"two payloads at one counter value", transfer.Equivocation, "another content at counter", func(s *scene) {
+	{"two payloads at one counter value", transfer.Equivocation, "another statement at counter", func(s *scene) {
 		s.accepted(newForgery(s, s.k, 2))
 		s.f.statement = func() { s.f.st.Counter-- }
 		s.f.sealer = s.now
 	}},
-	{"an accepted payload at a counter value of another", transfer.Equivocation, "another content at counter", func(s *scene) {
+	{"an accepted payload at a counter value of another", transfer.Equivocation, "another statement at counter", func(s *scene) {
 		s.accepted(s.f)
 		s.accepted(newForgery(s, s.k, 2))
 		// The first bag again, on another drive, at the second one's value.
@@ -200,14 +202,18 @@ var statementVectors = []vector{
 		_, err := s.g.importDrive(s, s.dir)
 		must(s, err)
 	}},
-	{"the same bag on another drive", transfer.AlreadyAccepted, "", func(s *scene) {
-		s.accepted(s.f)
-		must(s, os.CopyFS(s.dir, os.DirFS(s.f.dir)))
-		must(s, os.Remove(filepath.Join(s.dir, manifest.DriveFile)))
-		must(s, os.RemoveAll(filepath.Join(s.dir, manifest.Receipts)))
-		s.f.seal(s, s.dir, s.at(""))
-		s.written = true
-	}},
+	{"the same bag on another drive", transfer.AlreadyAccepted, "", func(s *scene) { s.again() }},
+}
+
+// again seals the bag for the scene's drive, after another brought it.
+func (s *scene) again() {
+	s.Helper()
+	s.accepted(s.f)
+	must(s, os.CopyFS(s.dir, os.DirFS(s.f.dir)))
+	must(s, os.Remove(filepath.Join(s.dir, manifest.DriveFile)))
+	must(s, os.RemoveAll(filepath.Join(s.dir, manifest.Receipts)))
+	s.f.seal(s, s.dir, s.at(""))
+	s.written = true
 }
 
 // accepted has the gate accept a bag on a drive of its own.

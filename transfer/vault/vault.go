@@ -7,6 +7,7 @@
 //	generations/<transfer id>/
 //	    bag/                           the bag, with its seal
 //	    generation.json                the record of the acceptance (Generation)
+//	    copies/<statement>.json        the records of its other seals that came later (Copy)
 //
 // A generation appears whole, by one rename that never replaces; its files are
 // read-only. Staging lies beside it so that the rename stays on one filesystem.
@@ -84,16 +85,24 @@ func (v *Vault) Free() (int64, error) {
 }
 
 // Generation is the record of one acceptance. What it repeats of the statement
-// is for listing; the sealed statement in the bag is what counts.
+// is for listing and for comparing later seals with; the sealed statement in the
+// bag is what counts.
 type Generation struct {
 	ID        string            `json:"generation"`
 	Transfer  string            `json:"transfer"`
 	Kiosk     string            `json:"kiosk"`
+	Key       string            `json:"key"` // id of the sealing key
 	Counter   uint64            `json:"counter"`
 	Payload   manifest.Hash     `json:"payload"`
 	Statement manifest.Hash     `json:"statement"`          // SHA-256 of the sealed bytes
 	Previous  *manifest.Hash    `json:"previous,omitempty"` // of the statement before it
 	Gaps      []uint64          `json:"gaps,omitempty"`     // counter values it explains
+	Resets    uint32            `json:"resets"`             // of the kiosk's TPM, at the seal
+	Restarts  uint32            `json:"restarts"`           // since the last reset
+	Clock     uint64            `json:"clock"`              // of the TPM, in milliseconds
+	Safe      bool              `json:"safe"`               // Clock did not go back, as the TPM says
+	Firmware  uint64            `json:"firmware"`           // of the TPM, in its maker's own notation
+	State     string            `json:"state"`              // SHA-256 of the quoted values, lower-case hex
 	Workflow  int               `json:"workflow"`
 	Files     int64             `json:"files"`
 	Bytes     int64             `json:"bytes"`
