@@ -24,7 +24,7 @@ const (
 
 const (
 	maxTrustFiles = 1000
-	maxTrustFile  = 256 << 10 // bytes
+	maxTrustFile  = 128 << 10 // bytes
 	trustSuffix   = ".json"
 )
 

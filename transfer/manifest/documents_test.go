@@ -59,7 +59,8 @@ const pemText = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
 
 func validKeySet() *KeySet {
 	return &KeySet{Format: keySetFormat, Gate: "gate1", Encryption: "age1pq1aaaa", Recovery: "age1pq1bbbb",
-		Receipts: pemText, Ledger: strings.ToLower(pemText)}
+		Receipts: pemText, Ledger: strings.ToLower(pemText),
+		Approvals: pemText + "a\n", Definitions: pemText + "d\n", Reports: pemText + "r\n"}
 }
 
 func validDetails() *Details {

@@ -45,6 +45,8 @@ func (x *example) key(name string) *seal.PrivateKey {
 	return k
 }
 
+func (x *example) public(name string) string { return string(x.key(name).Public().Marshal()) }
+
 func (x *example) gate() {
 	var recipients []string
 	for _, name := range []string{"gate.key", "recovery.key"} {
@@ -56,7 +58,8 @@ func (x *example) gate() {
 	}
 	x.receipts = x.key("receipts")
 	x.keys = &manifest.KeySet{Gate: "gate1", Encryption: recipients[0], Recovery: recipients[1],
-		Receipts: string(x.receipts.Public().Marshal()), Ledger: string(x.key("ledger").Public().Marshal())}
+		Receipts: string(x.receipts.Public().Marshal()), Ledger: x.public("ledger"),
+		Approvals: x.public("approvals"), Definitions: x.public("definitions"), Reports: x.public("reports")}
 	data, err := x.keys.Marshal()
 	must(x.t, err)
 	x.files["keys.json"] = data

@@ -9,12 +9,20 @@ import (
 // KeySet is what a kiosk must know of its gate. The kiosk pins it when it is
 // enrolled, and every statement names its digest.
 type KeySet struct {
-	Format     string `json:"format"`     // "sekisho-keys/1"
-	Gate       string `json:"gate"`       // the gate's name
-	Encryption string `json:"encryption"` // age recipient of the gate, hybrid
-	Recovery   string `json:"recovery"`   // age recipient of the offline recovery key, hybrid
-	Receipts   string `json:"receipts"`   // key of the receipts' signatures, PKIX PEM
-	Ledger     string `json:"ledger"`     // key of the gate's checkpoints, PKIX PEM
+	Format      string `json:"format"`      // "sekisho-keys/1"
+	Gate        string `json:"gate"`        // the gate's name
+	Encryption  string `json:"encryption"`  // age recipient of the gate, hybrid
+	Recovery    string `json:"recovery"`    // age recipient of the offline recovery key, hybrid
+	Receipts    string `json:"receipts"`    // key of the receipts' signatures; this and those below: PKIX PEM
+	Ledger      string `json:"ledger"`      // key of the gate's checkpoints
+	Approvals   string `json:"approvals"`   // IT's offline key: which states of a kiosk are approved
+	Definitions string `json:"definitions"` // IT's offline key: bundles of definitions and rules
+	Reports     string `json:"reports"`     // key of the gate's reports
+}
+
+// signing lists the keys that sign, one for each purpose.
+func (k *KeySet) signing() [5]string {
+	return [...]string{k.Receipts, k.Ledger, k.Approvals, k.Definitions, k.Reports}
 }
 
 const (
@@ -67,10 +75,16 @@ func (k *KeySet) check() error {
 		return malformed("a recipient that is no hybrid one of age")
 	case k.Encryption == k.Recovery:
 		return malformed("one key for encryption and recovery")
-	case !validLines(k.Receipts, maxPEM), !validLines(k.Ledger, maxPEM):
-		return malformed("a key that is not PEM")
-	case k.Receipts == k.Ledger:
-		return malformed("one key for receipts and ledger")
+	}
+	seen := make(map[string]bool)
+	for _, key := range k.signing() {
+		switch {
+		case !validLines(key, maxPEM):
+			return malformed("a key that is not PEM")
+		case seen[key]:
+			return malformed("one key for two purposes")
+		}
+		seen[key] = true
 	}
 	return nil
 }

@@ -45,7 +45,13 @@ func TestKeySetRefuses(t *testing.T) {
 		{"no key for receipts", "PEM", func(k *KeySet) { k.Receipts = "" }},
 		{"no key for the ledger", "PEM", func(k *KeySet) { k.Ledger = "" }},
 		{"key of great length", "PEM", func(k *KeySet) { k.Ledger = strings.Repeat("x\n", maxPEM) }},
-		{"one key for both", "one key", func(k *KeySet) { k.Ledger = k.Receipts }},
+		{"no key for approvals", "PEM", func(k *KeySet) { k.Approvals = "" }},
+		{"no key for definitions", "PEM", func(k *KeySet) { k.Definitions = "" }},
+		{"no key for reports", "PEM", func(k *KeySet) { k.Reports = "" }},
+		{"one key for receipts and ledger", "one key", func(k *KeySet) { k.Ledger = k.Receipts }},
+		{"one key for approvals and definitions", "one key", func(k *KeySet) { k.Definitions = k.Approvals }},
+		{"one key for receipts and reports", "one key", func(k *KeySet) { k.Reports = k.Receipts }},
+		{"one key for ledger and approvals", "one key", func(k *KeySet) { k.Approvals = k.Ledger }},
 	})
 	if _, err := ParseKeySet(bytes.Replace(line(validKeySet()), []byte("keys/1"), []byte("keys/2"), 1)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("another version: %v", err)
