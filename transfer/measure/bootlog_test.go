@@ -15,6 +15,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	_ "github.com/google/go-eventlog/testdata" // has its files where go list finds them
 )
 
 // bootLogs are logs of real machines, which come with go-eventlog, by name.
