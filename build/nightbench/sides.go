@@ -121,58 +121,6 @@ func (b *bench) night(name, data string) (s side, verify, sums time.Duration, er
 	return s, p.took, q.took, nil
 }
 
-// setUp makes a kiosk and a gate that know each other.
-func (b *bench) setUp(dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, "drive"), 0o755); err != nil {
-		return err
-	}
-	kiosk := fmt.Sprintf(`kiosk = "bench"
-state = "kiosk"
-[tpm]
-kind = "software"
-[engines]
-workers = %d
-[engines.clamd]
-private = true
-daemons = %d
-definitions = [%q]
-[engines.yara]
-rules = [%q]
-[[workflow]]
-name = "bench"
-number = 1
-source = "."
-kind = "files"
-[[workflow.exempt]]
-path = "large/EMR_FULL.dmp"
-magic = "03000145"
-min_size = 2147483646
-max_size = 8589934592
-until = %s
-by = "bench"
-reason = "a dump over the engine's limit"
-`, 3*b.cores, 2*b.cores, b.signatures, b.rules, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
-	gate := "gate = \"bench\"\nstate = \"gate\"\nvault = \"vault\"\nscan = false\nenrol_software_tpms = true\n"
-	for name, text := range map[string]string{"kiosk.toml": kiosk, "gate.toml": gate} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	k, g := filepath.Join(b.bin, "kiosk"), filepath.Join(b.bin, "gate")
-	at := func(name string) string { return filepath.Join(dir, name) }
-	for _, args := range [][]string{
-		{g, "keys", "create", "-config", at("gate.toml"), "-recovery", at("recovery.key"), "-keys", at("keys.json")},
-		{k, "enrol", "request", "-config", at("kiosk.toml"), at("request.json")},
-		{g, "enrol", "accept", "-config", at("gate.toml"), at("request.json")},
-		{k, "enrol", "trust", "-config", at("kiosk.toml"), at("keys.json")},
-	} {
-		if err := b.command("", args...).run(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // script carries the data as a user would without us.
 func (b *bench) script(data string) (s side, err error) {
 	dir := filepath.Join(b.dir, "script")
