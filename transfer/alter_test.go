@@ -228,7 +228,8 @@ func TestAlterations(t *testing.T) {
 func newGateLike(t testing.TB, g *gate, k *kiosk) *gate {
 	t.Helper()
 	other := newGate(t)
-	other.kiosks, other.identity, other.recovery, other.keys, other.receipts = g.kiosks, g.identity, g.recovery, g.keys, g.receipts
+	other.kiosks, other.roots, other.keys = g.kiosks, g.roots, g.keys
+	other.identity, other.recovery, other.receipts = g.identity, g.recovery, g.receipts
 	return other
 }
 

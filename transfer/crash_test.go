@@ -362,7 +362,7 @@ func TestKilled(t *testing.T) {
 	key, err := tpm.Key(seal.Form{})
 	must(t, err)
 	keyFile(t, filepath.Join(dir, "ledger.key"))
-	k := &kiosk{name: "k1", dir: dir, sealer: key}
+	k := &kiosk{name: "k1", dir: dir, tpm: tpm, sealer: key}
 	g := newGate(t, k)
 	must(t, tpm.Close())
 	keys, err := g.keys.Marshal()

@@ -18,6 +18,7 @@ import (
 	"sekisho/scan"
 	"sekisho/transfer"
 	"sekisho/transfer/drive"
+	"sekisho/transfer/enrol"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/outbox"
@@ -270,6 +271,7 @@ type gate struct {
 	recovery transfer.Identity // the hospital's, which lies in a safe
 	keys     *manifest.KeySet
 	kiosks   []*seal.Kiosk
+	roots    enrol.Roots // of their TPMs
 }
 
 // newGate makes a gate that has enrolled the kiosks, and that they have
@@ -304,12 +306,25 @@ func (g *gate) public(t testing.TB, purpose string) string {
 	return string(keyFile(t, g.path(purpose+".key")).Public().Marshal())
 }
 
-// enrol makes the gate trust the kiosk.
+// enrol makes the gate trust the kiosk, whose software TPM it takes on purpose.
 func (g *gate) enrol(t testing.TB, k *kiosk) {
 	t.Helper()
-	request, err := k.sealer.Request(k.name)
+	bundle, err := enrol.SoftwareRoots(k.path("tpm"))
 	must(t, err)
-	enrolled, err := request.Accept(time.Now())
+	must(t, os.WriteFile(k.path("roots.pem"), bundle, 0o600))
+	roots, err := enrol.LoadRoots([]string{k.path("roots.pem")}, true)
+	must(t, err)
+	g.roots = append(g.roots, roots...)
+
+	ek, err := k.tpm.Endorsement(t.Context())
+	must(t, err)
+	request, err := enrol.NewRequest(k.name, ek, k.sealer, seal.Form{}, nil, time.Now())
+	must(t, err)
+	challenge, pending, err := enrol.NewChallenge(request, g.keys, g.roots, nil)
+	must(t, err)
+	answer, err := enrol.Respond(t.Context(), k.sealer, request, challenge)
+	must(t, err)
+	enrolled, err := pending.Finish(answer, time.Now())
 	must(t, err)
 	g.kiosks = append(g.kiosks, enrolled)
 }
@@ -331,7 +346,7 @@ func (g *gate) inbound(t testing.TB, dir string) transfer.Inbound {
 	return transfer.Inbound{
 		Gate: g.name, Drive: openDrive(t, dir), Kiosks: g.kiosks, Identity: g.identity, Keys: g.keys,
 		Vault: g.vault, Receipts: g.receipts, Ledger: g.ledger, LedgerDir: g.path("ledger"), Log: quiet(), Workers: 2,
-		SoftwareRoots: map[string]bool{"": true},
+		SoftwareRoots: g.roots.Anchors(),
 	}
 }
 

@@ -47,8 +47,8 @@ type Inbound struct {
 	// may still have.
 	EarlierKeys []manifest.Hash
 	// SoftwareRoots are the roots of software TPMs that the configuration names
-	// on purpose, by the SHA-256 of their certificates in hex; "" stands for an
-	// enrolment without a chain. The seals of any other software TPM are refused.
+	// on purpose, by the SHA-256 of their certificates in hex. The seals of any
+	// other software TPM are refused.
 	SoftwareRoots map[string]bool
 	// Judge says whether IT approved the state that a seal proved: nil, or a
 	// *Refusal with UnapprovedState. It is asked once the seal and its statement

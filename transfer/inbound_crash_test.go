@@ -83,7 +83,7 @@ func openInbound(gate, stick string) (in transfer.Inbound, err error) {
 	if err != nil {
 		return in, err
 	}
-	in.SoftwareRoots = map[string]bool{"": true}
+	in.SoftwareRoots = map[string]bool{k.Root: true}
 	in.Gate, in.Kiosks, in.LedgerDir, in.Log = in.Keys.Gate, []*seal.Kiosk{k}, path("ledger"), quiet()
 	if in.Ledger, err = ledger.Open(in.LedgerDir, "sekisho/gate/"+in.Gate, key.Signer()); err != nil {
 		return in, err

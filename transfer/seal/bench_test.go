@@ -59,6 +59,6 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := newSeal(b, k.Key, firstPayload)
-		open(b, s.Envelope, s.Evidence, k.enrol(b))
+		open(b, s.Envelope, s.Evidence, enrol(b, k.Key, "k1"))
 	})
 }

@@ -45,24 +45,6 @@ func (b *bound) authorize(t testing.TB) Authorization {
 	return a
 }
 
-// enrol is the gate's record of it.
-func (b *bound) enrol(t testing.TB) *Kiosk {
-	t.Helper()
-	i := b.Identity()
-	digest := sum([]byte("a request"))
-	ev, err := b.Attest(digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	by, err := i.Check(b.it.Public(), digest, ev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Kiosk{Name: "k1", Mode: ModeFingerprint, Key: i.Key, CounterPublic: i.CounterPublic, Counter: by.Counter,
-		ResetCount: by.ResetCount, EK: strings.Repeat("0a", 32), Approvals: b.it.Public().Marshal(),
-		PCRs: ev.PCRs, Events: ev.Events, Enrolled: someDay}
-}
-
 // sessions lists what is open in the TPM: a leak stops everything after three.
 func sessions(t *testing.T, tpm *TPM) []tpm2.TPMHandle {
 	t.Helper()
@@ -98,7 +80,7 @@ func TestBoundFormSealsInApprovedStatesOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kiosk := b.enrol(t)
+		kiosk := enrol(t, b.Key, "k1")
 		seal := func() {
 			t.Helper()
 			s := newSeal(t, b.Key, firstPayload)

@@ -101,7 +101,7 @@
 // people who compared its fingerprint ([ModeFingerprint]). [Kiosk] records which.
 // The chain of certificates is not this package's.
 //
-// [Kiosk.Software] is the kiosk's own word.
+// [Kiosk.Software] is the kiosk's own word, unless that certificate says so.
 //
 // # The TPM
 //

@@ -10,16 +10,13 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 )
 
-// Where TPMs keep the certificates of endorsement keys: RSA 2048 (template L-1),
-// P-256 (L-2), and where swtpm has one for its P-384 key.
+// Where TPMs keep the certificates of endorsement keys: RSA 2048 (template L-1)
+// and P-256 (L-2).
 // TCG EK Credential Profile for TPM Family 2.0, 2.2.1.4 and 2.2.1.5.
 const (
-	certificateRSA  tpm2.TPMHandle = 0x01C00002
-	certificateECC  tpm2.TPMHandle = 0x01C0000A
-	certificateP384 tpm2.TPMHandle = 0x01C00016
+	certificateRSA tpm2.TPMHandle = 0x01C00002
+	certificateECC tpm2.TPMHandle = 0x01C0000A
 )
-
-var certificates = []tpm2.TPMHandle{certificateECC, certificateRSA, certificateP384}
 
 // Endorsement is a TPM's endorsement key, which can decrypt and not sign, and
 // its maker's certificate of it.
@@ -106,21 +103,20 @@ func (t *TPM) endorsementSession() tpm2.Session {
 	})
 }
 
-// certificate returns the first of the certificates that the TPM has and gives
-// out, or nil.
-func (t *TPM) certificate(handles ...tpm2.TPMHandle) []byte {
-	for _, handle := range handles {
-		i, err := t.readIndex(handle)
-		if err != nil || i.size > maxCertificate {
-			continue
-		}
-		data, err := t.read(i)
-		if err != nil {
-			continue
-		}
-		if n, err := derLen(data); err == nil { // some makers pad with 0xFF
-			return bytes.Clone(data[:n])
-		}
+// certificate returns a certificate, or nil when the TPM has none there or does
+// not give it out.
+func (t *TPM) certificate(handle tpm2.TPMHandle) []byte {
+	i, err := t.readIndex(handle)
+	if err != nil || i.size > maxCertificate {
+		return nil
 	}
-	return nil
+	data, err := t.read(i)
+	if err != nil {
+		return nil
+	}
+	n, err := derLen(data)
+	if err != nil {
+		return nil
+	}
+	return bytes.Clone(data[:n]) // some makers pad with 0xFF
 }

@@ -84,24 +84,6 @@ func FuzzKiosk(f *testing.F) {
 	})
 }
 
-func FuzzRequest(f *testing.F) {
-	f.Add(recorded(f, "request.json"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := ParseRequest(data)
-		if err != nil {
-			if r != nil {
-				t.Error("an error and a result")
-			}
-			return
-		}
-		again, err := r.Marshal()
-		canonical(t, data, again, err)
-		if k, err := r.Accept(someDay); err != nil && k != nil {
-			t.Error("an error and a result")
-		}
-	})
-}
-
 func FuzzPublicKey(f *testing.F) {
 	_, _, kiosk := recordedSeal(f)
 	key, err := kiosk.PublicKey()

@@ -124,24 +124,3 @@ func (k *Key) Seal(payloadType string, payload []byte) (s *Sealed, err error) {
 	}
 	return s, nil
 }
-
-// Request makes a request to enrol this key under a kiosk's name.
-func (k *Key) Request(name string) (Request, error) {
-	if err := checkName(name); err != nil {
-		return Request{}, fmt.Errorf("requesting enrolment: %w", err)
-	}
-	r := Request{Name: name, Software: k.tpm.software, Key: k.public, CounterPublic: k.counterPublic}
-	err := k.tpm.operate("requesting enrolment", func() error {
-		r.EKCertificate = k.tpm.certificate(certificates...)
-		digest, err := r.digest()
-		if err != nil {
-			return err
-		}
-		r.Proof, err = k.attest(digest)
-		return err
-	})
-	if err != nil {
-		return Request{}, err
-	}
-	return r, nil
-}

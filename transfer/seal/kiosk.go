@@ -24,13 +24,10 @@ const (
 	// ModeFingerprint: the TPM activated a credential for its endorsement key,
 	// and two people compared the fingerprint of that on both screens.
 	ModeFingerprint Mode = "fingerprint"
-	// ModePinned: two people compared the key's fingerprint. Nothing proved that
-	// a TPM holds it.
-	ModePinned Mode = "pinned"
 )
 
 const (
-	maxFile        = 80 << 10 // of a Kiosk or a Request, in bytes
+	maxFile        = 80 << 10 // of a Kiosk, in bytes
 	maxCertificate = 8 << 10  // of an EK certificate, in bytes
 	maxName        = 32       // of a kiosk's name, in bytes
 
@@ -41,13 +38,13 @@ const (
 type Kiosk struct {
 	Name          string    `json:"name"` // lower-case letters, digits and '-', at most 32
 	Mode          Mode      `json:"mode"`
-	Software      bool      `json:"software"`                // the TPM is a program, as the kiosk said
+	Software      bool      `json:"software"`                // the TPM is a program, as the kiosk or its certificate says
 	Key           []byte    `json:"key"`                     // the sealing key, a TPMT_PUBLIC
 	CounterPublic []byte    `json:"counterPublic"`           // the counter, a TPMS_NV_PUBLIC
 	Counter       uint64    `json:"counter"`                 // its value at enrolment
-	ResetCount    uint32    `json:"resetCount,omitempty"`    // the TPM's, at enrolment
+	ResetCount    uint32    `json:"resetCount"`              // the TPM's, at enrolment
 	EKCertificate []byte    `json:"ekCertificate,omitempty"` // DER; its chain was checked in ModeCertified only
-	EK            string    `json:"ek,omitempty"`            // SHA-256 of the EK's TPMT_PUBLIC, lower-case hex
+	EK            string    `json:"ek"`                      // SHA-256 of the EK's TPMT_PUBLIC, lower-case hex
 	Root          string    `json:"root,omitempty"`          // SHA-256 of the root certificate's DER, likewise; ModeCertified
 	Approvals     []byte    `json:"approvals,omitempty"`     // the approvals key, as [PublicKey.Marshal] gives it; the bound form
 	PCRs          []byte    `json:"pcrs,omitempty"`          // the state at enrolment, as quote.pcrs, which counts as
@@ -136,10 +133,6 @@ func (k *Kiosk) checkMode() error {
 	case ModeFingerprint:
 		if !isHash(k.EK) || k.Root != "" {
 			return fmt.Errorf("mode %q lacks the hash of the EK, or has one of a root", k.Mode)
-		}
-	case ModePinned:
-		if k.EK != "" || k.Root != "" || len(k.Approvals) > 0 || len(k.PCRs) > 0 || k.ResetCount > 0 {
-			return fmt.Errorf("mode %q has what only others have", k.Mode)
 		}
 	default:
 		return fmt.Errorf("mode is %q, want %q or %q", k.Mode, ModeCertified, ModeFingerprint)

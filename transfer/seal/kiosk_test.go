@@ -1,9 +1,13 @@
 package seal
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"sekisho/transfer/measure"
 )
@@ -20,7 +24,7 @@ func TestKioskRecord(t *testing.T) {
 	if err := b.Provision(); err != nil {
 		t.Fatal(err)
 	}
-	kiosk := b.enrol(t)
+	kiosk := enrol(t, b.Key, "k1")
 	data, err := kiosk.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -52,31 +56,53 @@ func TestKioskRecord(t *testing.T) {
 		t.Error(err)
 	}
 
-	root := strings.Repeat("bc", 32)
-	certificate := []byte{0x30, 0}
+	// What was counted at enrolment is always written, even when it is zero.
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil || fields["resetCount"] == nil {
+		t.Fatalf("no resets in %s (%v)", data, err)
+	}
+	cut := bytes.Replace(data, fmt.Appendf(nil, `"resetCount":%s,`, fields["resetCount"]), nil, 1)
+	if k, err := ParseKiosk(cut); !errors.Is(err, ErrMalformed) || k != nil || len(cut) == len(data) {
+		t.Errorf("a record without resets: %v", err)
+	}
+
+	fingerprint := func(k *Kiosk) { k.Mode, k.Root, k.Software = ModeFingerprint, "", false }
 	for name, c := range map[string]struct {
 		reason string // none: a sound record
 		change func(*Kiosk)
 	}{
-		"certified":                      {"", func(k *Kiosk) { k.Mode, k.Root, k.EKCertificate = ModeCertified, root, certificate }},
-		"fingerprint with a certificate": {"", func(k *Kiosk) { k.EKCertificate = certificate }},
-		"certified by no root":           {"lacks", func(k *Kiosk) { k.Mode, k.EKCertificate = ModeCertified, certificate }},
-		"certified by nothing":           {"lacks", func(k *Kiosk) { k.Mode, k.Root = ModeCertified, root }},
-		"certified without EK":           {"lacks", func(k *Kiosk) { k.Mode, k.Root, k.EKCertificate, k.EK = ModeCertified, root, certificate, "" }},
-		"fingerprint without EK":         {"lacks", func(k *Kiosk) { k.EK = "" }},
-		"fingerprint with a root":        {"has one of a root", func(k *Kiosk) { k.Root = root }},
-		"EK in capitals":                 {"lacks", func(k *Kiosk) { k.EK = strings.ToUpper(k.EK) }},
-		"EK cut":                         {"lacks", func(k *Kiosk) { k.EK = k.EK[2:] }},
-		"pinned":                         {"has what only others have", func(k *Kiosk) { k.Mode = ModePinned }},
-		"another mode":                   {"mode is", func(k *Kiosk) { k.Mode = "trusted" }},
-		"no mode":                        {"mode is", func(k *Kiosk) { k.Mode = "" }},
-		"plain":                          {"key lacks the attribute userWithAuth", func(k *Kiosk) { k.Approvals = nil }},
-		"broken approvals key":           {"approvals key", func(k *Kiosk) { k.Approvals = k.Approvals[1:] }},
-		"state without events":           {"state at enrolment", func(k *Kiosk) { k.Events = nil }},
-		"events without state":           {"state at enrolment", func(k *Kiosk) { k.PCRs = nil }},
+		"fingerprint":                 {"", fingerprint},
+		"fingerprint, no certificate": {"", func(k *Kiosk) { fingerprint(k); k.EKCertificate = nil }},
+		"fingerprint without EK":      {"lacks", func(k *Kiosk) { fingerprint(k); k.EK = "" }},
+		"fingerprint with a root":     {"has one of a root", func(k *Kiosk) { k.Mode = ModeFingerprint }},
+		"certified by no root":        {"lacks", func(k *Kiosk) { k.Root = "" }},
+		"certified by nothing":        {"lacks", func(k *Kiosk) { k.EKCertificate = nil }},
+		"certified without EK":        {"lacks", func(k *Kiosk) { k.EK = "" }},
+		"EK in capitals":              {"lacks", func(k *Kiosk) { k.EK = strings.ToUpper(k.EK) }},
+		"EK cut":                      {"lacks", func(k *Kiosk) { k.EK = k.EK[2:] }},
+		"root cut":                    {"lacks", func(k *Kiosk) { k.Root = k.Root[2:] }},
+		"broken certificate":          {"not one DER element", func(k *Kiosk) { k.EKCertificate = k.EKCertificate[1:] }},
+		"bytes after the certificate": {"not one DER element", func(k *Kiosk) { k.EKCertificate = append(bytes.Clone(k.EKCertificate), 0) }},
+		"huge certificate":            {"8193 bytes", func(k *Kiosk) { k.EKCertificate = make([]byte, maxCertificate+1) }},
+		"local time":                  {"not in UTC", func(k *Kiosk) { k.Enrolled = k.Enrolled.In(time.FixedZone("JST", 9*3600)) }},
+		"nanoseconds":                 {"whole seconds", func(k *Kiosk) { k.Enrolled = k.Enrolled.Add(1) }},
+		"no time":                     {"not in UTC", func(k *Kiosk) { k.Enrolled = time.Time{} }},
+		"another mode":                {"mode is", func(k *Kiosk) { k.Mode = "trusted" }},
+		"no mode":                     {"mode is", func(k *Kiosk) { k.Mode = "" }},
+		"plain":                       {"key lacks the attribute userWithAuth", func(k *Kiosk) { k.Approvals = nil }},
+		"broken approvals key":        {"approvals key", func(k *Kiosk) { k.Approvals = k.Approvals[1:] }},
+		"state without events":        {"state at enrolment", func(k *Kiosk) { k.Events = nil }},
+		"events without state":        {"state at enrolment", func(k *Kiosk) { k.PCRs = nil }},
 		"other events": {"register 13 does not have the value", func(k *Kiosk) {
 			k.Events, _ = someList(2).Marshal()
 		}},
+		"no name":         {"name has 0 bytes", func(k *Kiosk) { k.Name = "" }},
+		"long name":       {"name has 33 bytes", func(k *Kiosk) { k.Name = strings.Repeat("k", maxName+1) }},
+		"name in capital": {"lower-case", func(k *Kiosk) { k.Name = "K1" }},
+		"name of a flag":  {"lower-case", func(k *Kiosk) { k.Name = "-k" }},
+		"name of a path":  {"lower-case", func(k *Kiosk) { k.Name = "k/1" }},
+		"two names":       {"lower-case", func(k *Kiosk) { k.Name = "k 1" }},
+		"foreign name":    {"lower-case", func(k *Kiosk) { k.Name = "外来" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := *kept

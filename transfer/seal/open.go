@@ -22,7 +22,7 @@ type Opened struct {
 	Clock                    uint64 // milliseconds the TPM has run; after a power loss it may go back
 	Safe                     bool   // Clock did not go back at the last start
 	Firmware                 uint64 // the TPM's firmware version, in its maker's own notation
-	Software                 bool   // the kiosk said at enrolment that its TPM is a program
+	Software                 bool   // its TPM is a program, as was known at enrolment
 }
 
 // Open verifies a whole seal and returns its payload only when everything held:

@@ -35,7 +35,9 @@ func attestedBy(t *testing.T, k *Key) attested {
 // Each claim of an identity is checked by itself, in both forms.
 func TestIdentityRefusesClaims(t *testing.T) {
 	tpm := openIn(t, newFolder(t))
-	plain := attestedBy(t, newKey(t, tpm))
+	k := newKey(t, tpm)
+	sealed := newSeal(t, k, firstPayload)
+	plain, stranger := attestedBy(t, k), attestedBy(t, newKey(t, openIn(t, otherFolder())))
 	b := newBound(t, tpm)
 	b.Authorized([]Authorization{b.authorize(t)})
 	if err := b.Provision(); err != nil {
@@ -95,6 +97,35 @@ func TestIdentityRefusesClaims(t *testing.T) {
 			a.CounterPublic = bytes.Clone(a.CounterPublic)
 			a.CounterPublic[20] ^= 1
 		})},
+		{"further key attribute", "key has further attributes 0x20000", swap(plain, func(a *attested) {
+			a.Key = set(a.Key, 4, func(v uint32) uint32 { return v | 1<<17 })
+		})},
+		{"decryption key", "key lacks the attribute sign", swap(plain, func(a *attested) {
+			a.Key = set(a.Key, 4, func(v uint32) uint32 { return v&^(1<<18) | 1<<17 })
+		})},
+		{"RSA key", "want ECC", swap(plain, func(a *attested) { a.Key = append([]byte{0, 1}, a.Key[2:]...) })},
+		{"key named by SHA-1", "key is named by algorithm 0x4", swap(plain, func(a *attested) { a.Key = append([]byte{0, 0x23, 0, 4}, a.Key[4:]...) })},
+		{"key of another curve", "not P-256", swap(plain, func(a *attested) { a.Key = bytes.Replace(a.Key, []byte{0, 3, 0, 0x10}, []byte{0, 4, 0, 0x10}, 1) })},
+		{"key of another scheme", "not ECDSA", swap(plain, func(a *attested) { a.Key = bytes.Replace(a.Key, []byte{0, 0x18}, []byte{0, 0x1A}, 1) })},
+		{"point not on the curve", "not on the curve", swap(plain, func(a *attested) { a.Key = bytes.Clone(a.Key); a.Key[len(a.Key)-1] ^= 1 })},
+		{"bytes after the key", "point is malformed", swap(plain, func(a *attested) { a.Key = append(bytes.Clone(a.Key), 0) })},
+		{"key cut short", "cut short", swap(plain, func(a *attested) { a.Key = a.Key[:9] })},
+		{"no key", "cut short", swap(plain, func(a *attested) { a.Key = nil })},
+		{"key of another TPM", "proof: counter: signature is wrong", swap(plain, func(a *attested) { a.Key = stranger.Key })},
+		{"another index", "counter is index 0x1800a02", swap(plain, func(a *attested) { a.CounterPublic = append([]byte{1, 0x80, 10, 2}, a.CounterPublic[4:]...) })},
+		{"owner may write the counter", "counter has further attributes 0x2", swap(plain, func(a *attested) {
+			a.CounterPublic = set(a.CounterPublic, 6, func(v uint32) uint32 { return v | 1<<1 })
+		})},
+		{"counter is orderly", "counter has further attributes 0x4000000", swap(plain, func(a *attested) {
+			a.CounterPublic = set(a.CounterPublic, 6, func(v uint32) uint32 { return v | 1<<26 })
+		})},
+		{"counter of four bytes", "counter has 4 bytes", swap(plain, func(a *attested) {
+			a.CounterPublic = append(bytes.Clone(a.CounterPublic[:len(a.CounterPublic)-1]), 4)
+		})},
+		{"counter cut short", "malformed", swap(plain, func(a *attested) { a.CounterPublic = a.CounterPublic[:5] })},
+		{"bytes after the counter", "malformed", swap(plain, func(a *attested) { a.CounterPublic = append(bytes.Clone(a.CounterPublic), 0) })},
+		{"proof of a seal", "proof: counter: made for something else", swap(plain, func(a *attested) { a.ev = sealed.Evidence })},
+		{"proof of another TPM", "proof: counter: signature is wrong", swap(plain, func(a *attested) { a.ev = stranger.ev })},
 		{"the other form's evidence", "proof: counter: signature is wrong", swap(bound, func(a *attested) { a.ev = plain.ev })},
 	} {
 		refuse(c.name, c.a, someDigest, ErrBadRequest, c.reason)

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"sekisho/transfer/measure"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -106,14 +108,30 @@ func newKey(t testing.TB, tpm *TPM) *Key {
 	return k
 }
 
+var someDay = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// enrol is the gate's record of a kiosk, as after the activation of a credential,
+// which is tested by itself; root and endorsement key are invented.
 func enrol(t testing.TB, k *Key, name string) *Kiosk {
 	t.Helper()
-	r, err := k.Request(name)
+	i := k.Identity()
+	ev, err := k.Attest(someDigest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kiosk, err := r.Accept(time.Date(2026, 4, 1, 9, 30, 15, 7, time.Local))
+	by, err := i.Check(k.form.Approvals, someDigest, ev)
 	if err != nil {
+		t.Fatal(err)
+	}
+	kiosk := &Kiosk{Name: name, Mode: ModeCertified, Software: k.Software(), Key: i.Key, CounterPublic: i.CounterPublic,
+		Counter: by.Counter, ResetCount: by.ResetCount, EKCertificate: k.tpm.certificate(certificateRSA),
+		EK: strings.Repeat("0a", 32), Root: strings.Repeat("bc", 32), PCRs: ev.PCRs, Events: ev.Events, Enrolled: someDay}
+	if k.form.Approvals != nil {
+		kiosk.Approvals = k.form.Approvals.Marshal()
+	}
+	if _, err := kiosk.Marshal(); err != nil {
 		t.Fatal(err)
 	}
 	return kiosk

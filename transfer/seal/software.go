@@ -27,6 +27,16 @@ const (
 	stateFile = "tpm2-00.permall" // in stateName: everything that survives a power cycle
 )
 
+// A swtpm whose owner was killed is killed too, but a moment later, and keeps its
+// state from the next one until then.
+const (
+	stateWait  = time.Second
+	statePause = 20 * time.Millisecond
+	stateInUse = "Could not lock access to lockfile" // swtpm's words, before it ends
+)
+
+var errStateInUse = fmt.Errorf("%w: another swtpm has its state", ErrInUse)
+
 // OpenSoftware runs swtpm on the state in dir, making both when dir has none
 // (a second or so). The TPM is a child of this process and dies with it, on
 // whatever thread it was opened. ctx bounds the opening only.
@@ -34,11 +44,21 @@ const (
 // The state is not encrypted: whoever reads dir has the key. It fails with
 // ErrInUse when another process has this TPM open.
 func OpenSoftware(ctx context.Context, dir string) (*TPM, error) {
-	t, err := openSoftware(ctx, dir)
-	if err != nil {
+	for late := time.Now().Add(stateWait); ; {
+		t, err := openSoftware(ctx, dir)
+		if err == nil {
+			return t, nil
+		}
+		if errors.Is(err, errStateInUse) && time.Now().Before(late) {
+			select {
+			case <-time.After(statePause):
+				continue
+			case <-ctx.Done():
+				err = errors.Join(err, ctx.Err())
+			}
+		}
 		return nil, fmt.Errorf("opening software TPM in %q: %w", dir, err)
 	}
-	return t, nil
 }
 
 func openSoftware(ctx context.Context, dir string) (*TPM, error) {
@@ -182,6 +202,9 @@ func start(path, state string) (stream, *child, error) {
 func (c *child) died(err error) error {
 	select {
 	case <-c.done:
+		if bytes.Contains(c.said.Bytes(), []byte(stateInUse)) {
+			return fmt.Errorf("%w: %q", errStateInUse, bytes.TrimSpace(c.said.Bytes()))
+		}
 		return fmt.Errorf("swtpm has ended (%v) %q: %w", c.cmd.ProcessState, bytes.TrimSpace(c.said.Bytes()), err)
 	case <-time.After(time.Second):
 		return err

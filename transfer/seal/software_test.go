@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-tpm/tpm2"
 )
 
 func TestManufactureAndReopen(t *testing.T) {
@@ -32,9 +34,8 @@ func TestManufactureAndReopen(t *testing.T) {
 		t.Errorf("a new TPM has a key: %v", err)
 	}
 	k := newKey(t, tpm)
-	r, err := k.Request("k1")
-	if err != nil || len(r.EKCertificate) == 0 {
-		t.Fatalf("request without a certificate: %v", err)
+	if e := endorsementRSA(t, tpm); len(e.Certificate) == 0 {
+		t.Fatal("an endorsement key without a certificate")
 	}
 	kiosk := enrol(t, k, "k1")
 	before, err := k.Increment()
@@ -127,6 +128,58 @@ func TestSecondOwnerIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	openIn(t, dir)
+}
+
+// An earlier swtpm that is still about to die is waited for; one that stays is not.
+func TestStateOfADyingTPM(t *testing.T) {
+	dir := newFolder(t)
+	path, err := exec.LookPath("swtpm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func() *child {
+		t.Helper()
+		conn, c, err := start(path, filepath.Join(dir, stateName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			c.cmd.Process.Kill()
+			<-c.done
+			conn.Close()
+		})
+		if _, err := (&TPM{link: &link{raw: conn, timeout: commandTimeout}}).property(tpm2.TPMPTVendorString1); err != nil {
+			t.Fatal(err) // once it answers, it has the state
+		}
+		return c
+	}
+	dying := hold()
+	const left = 300 * time.Millisecond
+	began := time.Now()
+	time.AfterFunc(left, func() { dying.cmd.Process.Kill() })
+	tpm := openIn(t, dir)
+	if took := time.Since(began); took < left {
+		t.Errorf("opened %v after another swtpm had its state, which ended after %v", took, left)
+	}
+	newKey(t, tpm)
+	if err := tpm.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	hold()
+	began = time.Now()
+	tpm, err = OpenSoftware(context.Background(), dir)
+	if !errors.Is(err, ErrInUse) || !errors.Is(err, errStateInUse) || !strings.Contains(err.Error(), "SWTPM_NVRAM_Lock_Dir") || tpm != nil {
+		t.Errorf("with a swtpm that stays: %v", err)
+	}
+	if took := time.Since(began); took < stateWait || took > 10*stateWait {
+		t.Errorf("gave up after %v", took)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if tpm, err = OpenSoftware(ctx, dir); !errors.Is(err, context.DeadlineExceeded) || tpm != nil {
+		t.Errorf("with a swtpm that stays, and nobody to wait: %v", err)
+	}
 }
 
 // A swtpm whose owner vanished must not keep the state. Its line stays open
