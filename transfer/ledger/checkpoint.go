@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,9 +51,14 @@ func parseText(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// sign makes the block that stands in the file of checkpoints.
-func (c Checkpoint) sign(s *signer) ([]byte, error) {
-	return note.Sign(&note.Note{Text: c.text()}, s)
+// sign makes the block that stands in the file of checkpoints: by the ledger's
+// key, or by two when the first hands over to the second.
+func (c Checkpoint) sign(by ...*signer) ([]byte, error) {
+	signers := make([]note.Signer, len(by))
+	for i, s := range by {
+		signers[i] = s
+	}
+	return note.Sign(&note.Note{Text: c.text()}, signers...)
 }
 
 // ParseCheckpoint verifies a signed checkpoint of the ledger origin with its
@@ -60,56 +66,99 @@ func (c Checkpoint) sign(s *signer) ([]byte, error) {
 // ledger's key signed. ECDSA signatures can be rewritten without the key, so
 // two notes are the same checkpoint when their Checkpoint is.
 func ParseCheckpoint(signed []byte, origin string, pub crypto.PublicKey) (Checkpoint, error) {
-	k, err := newKey(origin, pub)
+	r, err := newRing(origin, pub)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c, _, err := k.open(signed)
-	return c, err
+	b, err := r.open(signed)
+	return b.Checkpoint, err
 }
 
-// open verifies a signed checkpoint and returns it also as a block: the form
-// kept on disk, with the ledger's own signature only.
-func (k *key) open(signed []byte) (Checkpoint, []byte, error) {
+// block is a signed checkpoint in the form kept on disk: three lines, an empty
+// one, a signature line by the ledger's key, or two where one hands over to the
+// next.
+type block struct {
+	Checkpoint
+	text     []byte
+	from, to int // places in the ring of the first and last key that signed it
+}
+
+// open verifies a signed checkpoint. The block has the ledger's own signatures
+// only.
+func (r *ring) open(signed []byte) (block, error) {
 	if len(signed) > MaxCheckpoint {
-		return Checkpoint{}, nil, errCheckpoint
+		return block{}, errCheckpoint
 	}
-	n, err := note.Open(signed, note.VerifierList(k))
+	n, err := note.Open(signed, r.verifiers())
 	if err != nil {
-		return Checkpoint{}, nil, fmt.Errorf("checkpoint: %w", err)
+		return block{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	c, err := parseText(n.Text)
 	if err != nil {
-		return Checkpoint{}, nil, err
+		return block{}, err
 	}
-	if c.Origin != k.name {
-		return Checkpoint{}, nil, fmt.Errorf("checkpoint of another ledger, %q", c.Origin)
+	if c.Origin != r.name {
+		return block{}, fmt.Errorf("checkpoint of another ledger, %q", c.Origin)
 	}
-	return c, fmt.Appendf(nil, "%s\n— %s %s\n", n.Text, k.name, n.Sigs[0].Base64), nil
+	slices.SortFunc(n.Sigs, func(a, b note.Signature) int { return r.place(a.Hash) - r.place(b.Hash) })
+	b := block{Checkpoint: c, text: []byte(n.Text + "\n"), from: r.place(n.Sigs[0].Hash), to: r.place(n.Sigs[len(n.Sigs)-1].Hash)}
+	for _, s := range n.Sigs {
+		b.text = fmt.Appendf(b.text, "— %s %s\n", r.name, s.Base64)
+	}
+	if !b.handsOver(len(n.Sigs)) {
+		return block{}, errCheckpoint
+	}
+	return b, nil
 }
 
-// parseBlock reads a checkpoint as kept on disk: three lines, an empty one, one
-// signature line by this key. It does not verify the signature.
-func (k *key) parseBlock(block []byte) (Checkpoint, error) {
-	text, sig, ok := strings.Cut(string(block), "\n\n")
-	if !ok {
-		return Checkpoint{}, errCheckpoint
+// handsOver says whether the keys of so many signatures are one, or one and its
+// successor.
+func (b *block) handsOver(signatures int) bool { return signatures <= 2 && b.to-b.from == signatures-1 }
+
+// parseBlock reads a checkpoint as kept on disk. It does not verify the
+// signatures.
+func (r *ring) parseBlock(text []byte) (block, error) {
+	head, sigs, ok := strings.Cut(string(text), "\n\n")
+	if !ok || !strings.HasSuffix(sigs, "\n") {
+		return block{}, errCheckpoint
 	}
-	c, err := parseText(text + "\n")
+	c, err := parseText(head + "\n")
 	if err != nil {
-		return Checkpoint{}, err
+		return block{}, err
 	}
-	sig, ok = strings.CutPrefix(sig, "— "+k.name+" ")
-	if c.Origin != k.name || !ok {
-		return Checkpoint{}, errors.New("checkpoint of another ledger")
+	b := block{Checkpoint: c, text: text, from: -1}
+	signatures := 0
+	for line := range strings.Lines(sigs) {
+		place, err := r.signedBy(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return block{}, err
+		}
+		if signatures++; signatures == 1 {
+			b.from = place
+		} else if place != b.to+1 {
+			return block{}, errCheckpoint
+		}
+		b.to = place
 	}
-	b64, ok := strings.CutSuffix(sig, "\n")
+	if c.Origin != r.name || !b.handsOver(signatures) {
+		return block{}, errCheckpoint
+	}
+	return b, nil
+}
+
+// signedBy is the place of the key that a signature line names.
+func (r *ring) signedBy(line string) (int, error) {
+	b64, ok := strings.CutPrefix(line, "— "+r.name+" ")
+	if !ok {
+		return 0, errors.New("checkpoint of another ledger")
+	}
 	raw, err := base64.StdEncoding.DecodeString(b64)
-	if !ok || err != nil || len(raw) < 5 || base64.StdEncoding.EncodeToString(raw) != b64 {
-		return Checkpoint{}, errCheckpoint
+	if err != nil || len(raw) < 5 || base64.StdEncoding.EncodeToString(raw) != b64 {
+		return 0, errCheckpoint
 	}
-	if binary.BigEndian.Uint32(raw) != k.id {
-		return Checkpoint{}, errors.New("checkpoint by another key")
+	place := r.place(binary.BigEndian.Uint32(raw))
+	if place < 0 {
+		return 0, errors.New("checkpoint by another key")
 	}
-	return c, nil
+	return place, nil
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,19 +15,18 @@ import (
 
 // state is what a folder's files hold, once they have been found to agree.
 type state struct {
-	tree        tree       // of the records the last checkpoint covers
-	recordsEnd  int64      // bytes of records.jsonl they take
-	historyEnd  int64      // bytes of the file of checkpoints
-	checkpoints int64      // in it
-	head        Checkpoint // the last
-	last        []byte     // the last as a block; empty when there is none
-	next        *next      // an interrupted commit, or nil
+	tree        tree  // of the records the last checkpoint covers
+	recordsEnd  int64 // bytes of records.jsonl they take
+	historyEnd  int64 // bytes of the file of checkpoints
+	checkpoints int64 // in it
+	head        block // the last; its text is empty when there is none
+	next        *next // an interrupted commit, or nil
 }
 
 // examination is one reading of a folder.
 type examination struct {
 	state
-	key     *key
+	keys    *ring
 	records *bufio.Reader
 	roots   map[int64]tlog.Hash // filled with the tree hash at each size that is a key
 }
@@ -37,7 +37,7 @@ type examination struct {
 // and removes next. Here the length of records.jsonl is read first, next
 // second, checkpoints last. So what lies beyond the last checkpoint within that
 // length belongs to a commit that was under way all the time, and next was seen.
-func examine(dir string, k *key, roots map[int64]tlog.Hash) (*state, error) {
+func examine(dir string, keys *ring, roots map[int64]tlog.Hash) (*state, error) {
 	records, err := openRead(dir, recordsName)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func examine(dir string, k *key, roots map[int64]tlog.Hash) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, nextErr, err := readNext(dir, k)
+	n, nextErr, err := readNext(dir, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func examine(dir string, k *key, roots map[int64]tlog.Hash) (*state, error) {
 		return nil, err
 	}
 
-	x := &examination{key: k, records: bufio.NewReaderSize(records, MaxLine), roots: roots}
+	x := &examination{keys: keys, records: bufio.NewReaderSize(records, MaxLine), roots: roots}
 	x.next = n
 	err = x.run(bufio.NewReader(io.NewSectionReader(history, 0, hst.Size())))
 	if err == nil && nextErr != nil {
@@ -75,7 +75,7 @@ func examine(dir string, k *key, roots map[int64]tlog.Hash) (*state, error) {
 	}
 	var fault *Fault
 	if errors.As(err, &fault) {
-		err = k.earlier(history, fault)
+		err = keys.earlier(history, fault)
 	}
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func openRead(dir, name string) (*os.File, error) {
 func (x *examination) run(history *bufio.Reader) error {
 	x.seen()
 	for {
-		block, err := readBlock(history)
+		text, err := readBlock(history)
 		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
 			break // checkTails looks at what is left
 		}
@@ -106,31 +106,43 @@ func (x *examination) run(history *bufio.Reader) error {
 		if err != nil {
 			return fmt.Errorf("reading checkpoints: %w", err)
 		}
-		c, err := x.key.parseBlock(block)
+		b, err := x.keys.parseBlock(text)
 		if err != nil {
 			return x.forged(err.Error())
 		}
-		if x.checkpoints > 0 && c.Size <= x.tree.size {
-			return x.forged(fmt.Sprintf("a checkpoint over %d records follows one over %d", c.Size, x.tree.size))
+		if x.halfOf(b) {
+			break
+		}
+		if x.checkpoints > 0 && b.Size <= x.tree.size {
+			return x.forged(fmt.Sprintf("a checkpoint over %d records follows one over %d", b.Size, x.tree.size))
+		}
+		if b.from < x.head.to {
+			return x.forged("by a key that had handed over")
 		}
 		from := x.tree.size
-		if err := x.readTo(c.Size); err != nil {
+		if err := x.readTo(b.Size); err != nil {
 			return err
 		}
-		if x.tree.root() != c.Root {
-			return &Fault{What: Altered, First: from, Last: max(from, c.Size-1),
-				Detail: fmt.Sprintf("not what the checkpoint over %d records covers", c.Size)}
+		if x.tree.root() != b.Root {
+			return &Fault{What: Altered, First: from, Last: max(from, b.Size-1),
+				Detail: fmt.Sprintf("not what the checkpoint over %d records covers", b.Size)}
 		}
 		x.checkpoints++
-		x.historyEnd += int64(len(block))
-		x.head, x.last = c, block
+		x.historyEnd += int64(len(text))
+		x.head = b
 	}
-	if len(x.last) > 0 {
-		if _, _, err := x.key.open(x.last); err != nil {
+	if len(x.head.text) > 0 {
+		if _, err := x.keys.open(x.head.text); err != nil {
 			return x.forged(err.Error())
 		}
 	}
 	return nil
+}
+
+// halfOf says whether the block is one with two signatures whose writing was
+// interrupted between them: as it stands, nobody was handed over to.
+func (x *examination) halfOf(b block) bool {
+	return x.next != nil && len(b.text) < len(x.next.block.text) && bytes.HasPrefix(x.next.block.text, b.text)
 }
 
 func (x *examination) forged(detail string) *Fault {
@@ -182,7 +194,7 @@ func (x *examination) checkTails(records, history int64) error {
 		return &Fault{What: Unsigned, First: x.tree.size, Last: x.tree.size,
 			Detail: "no checkpoint covers what follows the record before"}
 	}
-	if history > 0 && (n == nil || history > int64(len(n.block))) {
+	if history > 0 && (n == nil || history > int64(len(n.block.text))) {
 		f := x.forged("incomplete")
 		f.cause = errTorn
 		return f
@@ -195,7 +207,7 @@ func (x *examination) checkTails(records, history int64) error {
 func (x *examination) checkNext() error {
 	n := x.next
 	switch {
-	case n == nil || n.checkpoint.Size <= x.tree.size:
+	case n == nil || n.block.Size <= x.tree.size:
 		return nil
 	case n.first > x.tree.size:
 		return &Fault{What: Missing, First: x.tree.size, Last: n.first - 1, Detail: "an interrupted step follows them"}
@@ -204,31 +216,31 @@ func (x *examination) checkNext() error {
 	}
 	n.tree = x.tree.clone()
 	lines(n.lines, n.tree.add)
-	if n.tree.root() != n.checkpoint.Root {
+	if n.tree.root() != n.block.Root {
 		return &Fault{What: Altered, First: 0, Last: x.tree.size, Detail: "an interrupted step does not continue the records"}
 	}
 	return nil
 }
 
-// earlier returns found, or the fault of the first checkpoint that the key did
-// not sign when that lies before it: whoever alters a record without the key
+// earlier returns found, or the fault of the first checkpoint that no key
+// signed when that lies before it: whoever alters a record without the key
 // can make the checkpoints fit it, but not sign them.
-func (k *key) earlier(history io.ReaderAt, found *Fault) error {
-	r := bufio.NewReader(io.NewSectionReader(history, 0, 1<<62))
+func (r *ring) earlier(history io.ReaderAt, found *Fault) error {
+	blocks := bufio.NewReader(io.NewSectionReader(history, 0, 1<<62))
 	size, last := int64(0), int64(-1)
 	for size <= found.First {
-		block, err := readBlock(r)
+		text, err := readBlock(blocks)
 		if err != nil {
 			break
 		}
-		c, _, err := k.open(block)
+		b, err := r.open(text)
 		if err != nil {
-			if c, perr := k.parseBlock(block); perr == nil {
-				last = c.Size - 1
+			if b, perr := r.parseBlock(text); perr == nil {
+				last = b.Size - 1
 			}
 			return &Fault{What: Forged, First: size, Last: max(size, last), Detail: err.Error()}
 		}
-		size = c.Size
+		size = b.Size
 	}
 	return found
 }

@@ -19,8 +19,12 @@ func load(t testing.TB, dir string) *folder {
 	t.Helper()
 	f := &folder{records: bytes.SplitAfter(read(t, filepath.Join(dir, recordsName)), []byte("\n"))}
 	f.records = f.records[:len(f.records)-1]
-	for lines := bytes.SplitAfter(read(t, filepath.Join(dir, historyName)), []byte("\n")); len(lines) > 4; lines = lines[5:] {
-		f.blocks = append(f.blocks, bytes.Join(lines[:5], nil))
+	for lines := bytes.SplitAfter(read(t, filepath.Join(dir, historyName)), []byte("\n")); len(lines) > 4; {
+		n := 5
+		if bytes.HasPrefix(lines[n], []byte("— ")) { // a hand-over
+			n++
+		}
+		f.blocks, lines = append(f.blocks, bytes.Join(lines[:n], nil)), lines[n:]
 	}
 	return f
 }

@@ -67,12 +67,12 @@ func openFiles(dir string, begin []byte) (f *files, err error) {
 }
 
 // openExamined opens the folder, verifies it and completes what was interrupted.
-func openExamined(dir string, k *key, begin []byte) (*files, error) {
+func openExamined(dir string, keys *ring, begin []byte) (*files, error) {
 	f, err := openFiles(dir, begin)
 	if err != nil {
 		return nil, err
 	}
-	if f.state, err = examine(dir, k, nil); err == nil {
+	if f.state, err = examine(dir, keys, nil); err == nil {
 		err = f.recover()
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (f *files) commit(n *next) error {
 	if f.err != nil {
 		return fmt.Errorf("ledger must be opened again after: %w", f.err)
 	}
-	whole := append(bytes.Clone(n.lines), n.block...)
+	whole := append(bytes.Clone(n.lines), n.block.text...)
 	if len(whole) > maxNext {
 		return fmt.Errorf("%d bytes of records in one step: at most %d", len(whole), maxNext)
 	}
@@ -149,15 +149,15 @@ func (f *files) finish(n *next) error {
 	if err := put(f.records, f.recordsEnd, n.lines); err != nil {
 		return err
 	}
-	if err := put(f.history, f.historyEnd, n.block); err != nil {
+	if err := put(f.history, f.historyEnd, n.block.text); err != nil {
 		return err
 	}
 	if err := durable.Remove(filepath.Join(f.dir, nextName)); err != nil {
 		return err
 	}
 	f.recordsEnd += int64(len(n.lines))
-	f.historyEnd += int64(len(n.block))
-	f.tree, f.last, f.head, f.next = n.tree, n.block, n.checkpoint, nil
+	f.historyEnd += int64(len(n.block.text))
+	f.tree, f.head, f.next = n.tree, n.block, nil
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -98,51 +99,57 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzCheckpoint(f *testing.F) {
-	k, err := newKey(origin, testKey("k3").Public())
+	k, err := newRing(origin, testKey("k2").Public(), testKey("k3").Public())
 	must(f, err)
+	older, old := &signer{k.keys[0], testKey("k2")}, &signer{k.keys[1], testKey("k3")}
 	for _, size := range []int64{0, 1, 1 << 40} {
-		b, err := Checkpoint{Origin: origin, Size: size}.sign(&signer{k, testKey("k3")})
-		must(f, err)
-		_, err = k.parseBlock(b)
-		must(f, err)
-		f.Add(b)
+		for _, by := range [][]*signer{{old}, {older}, {older, old}} {
+			b, err := Checkpoint{Origin: origin, Size: size}.sign(by...)
+			must(f, err)
+			_, err = k.parseBlock(b)
+			must(f, err)
+			f.Add(b)
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := k.parseBlock(b)
-		if err != nil && c != (Checkpoint{}) {
+		if err != nil && !reflect.DeepEqual(c, block{}) {
 			t.Fatalf("%+v with %v", c, err)
 		}
-		if err == nil && !bytes.HasPrefix(b, []byte(c.text()+"\n— "+origin+" ")) {
-			t.Fatalf("%q is not %q", b, c.text())
+		if err == nil && (!bytes.HasPrefix(b, []byte(c.Checkpoint.text()+"\n— "+origin+" ")) || !bytes.Equal(c.text, b)) {
+			t.Fatalf("%q is not %q", b, c.Checkpoint.text())
 		}
-		c, block, err := k.open(b)
+		c, err = k.open(b)
 		if err != nil {
-			if c != (Checkpoint{}) || block != nil {
+			if !reflect.DeepEqual(c, block{}) {
 				t.Fatalf("%+v with %v", c, err)
 			}
 			return
 		}
-		if d, again, err := k.open(block); err != nil || d != c || !bytes.Equal(again, block) {
-			t.Fatalf("%q became %q, %v", block, again, err)
+		if d, err := k.open(c.text); err != nil || !reflect.DeepEqual(d, c) {
+			t.Fatalf("%q became %q, %v", c.text, d.text, err)
+		}
+		if d, err := k.parseBlock(c.text); err != nil || !reflect.DeepEqual(d, c) {
+			t.Fatalf("%q became %q, %v", c.text, d.text, err)
 		}
 	})
 }
 
 func FuzzNext(f *testing.F) {
-	k, err := newKey(origin, testKey("k3").Public())
+	k, err := newRing(origin, testKey("k3").Public())
 	must(f, err)
 	var t tree
 	line, err := record(0).Marshal()
 	must(f, err)
 	t.add(line)
-	block, err := Checkpoint{origin, 1, t.root()}.sign(&signer{k, testKey("k3")})
+	block, err := Checkpoint{origin, 1, t.root()}.sign(&signer{k.keys[0], testKey("k3")})
 	must(f, err)
 	_, err = parseNext(append(line, block...), k)
 	must(f, err)
 	f.Add(append(line, block...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := parseNext(b, k)
-		if (n == nil) != (err != nil) || n != nil && !bytes.Equal(append(bytes.Clone(n.lines), n.block...), b) {
+		if (n == nil) != (err != nil) || n != nil && !bytes.Equal(append(bytes.Clone(n.lines), n.block.text...), b) {
 			t.Fatalf("%q: %+v, %v", b, n, err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -52,20 +53,65 @@ func (k *key) Verify(msg, sig []byte) bool {
 	return ecdsa.VerifyASN1(k.public, digest[:], sig)
 }
 
+// ring is the keys of one ledger, oldest first: it has one key at a time, which
+// hands over to the next.
+type ring struct {
+	name string
+	keys []*key
+}
+
+func newRing(origin string, pubs ...crypto.PublicKey) (*ring, error) {
+	if len(pubs) == 0 {
+		return nil, errors.New("no key for the ledger")
+	}
+	r := &ring{name: origin}
+	for _, pub := range pubs {
+		k, err := newKey(origin, pub)
+		if err != nil {
+			return nil, err
+		}
+		if r.place(k.id) >= 0 {
+			return nil, errors.New("ledger keys with one id")
+		}
+		r.keys = append(r.keys, k)
+	}
+	return r, nil
+}
+
+// place is where the key of that id stands, or -1.
+func (r *ring) place(id uint32) int {
+	return slices.IndexFunc(r.keys, func(k *key) bool { return k.id == id })
+}
+
+// newest is the place of the key that signs now.
+func (r *ring) newest() int { return len(r.keys) - 1 }
+
+func (r *ring) verifiers() note.Verifiers {
+	all := make([]note.Verifier, len(r.keys))
+	for i, k := range r.keys {
+		all[i] = k
+	}
+	return note.VerifierList(all...)
+}
+
 // signer is a key with its private half, wherever that is.
 type signer struct {
 	*key
 	private crypto.Signer
 }
 
-// NewSigner is the note.Signer of a P-256 key under a name. It checks each
-// signature before handing it on: hardware fails too.
-func NewSigner(name string, private crypto.Signer) (note.Signer, error) {
-	k, err := newKey(name, private.Public())
+func newSigner(origin string, private crypto.Signer) (*signer, error) {
+	k, err := newKey(origin, private.Public())
 	if err != nil {
 		return nil, err
 	}
 	return &signer{k, private}, nil
+}
+
+// NewSigner is the note.Signer of a P-256 key under a name. It checks each
+// signature before handing it on: hardware fails too.
+func NewSigner(name string, private crypto.Signer) (note.Signer, error) {
+	return newSigner(name, private)
 }
 
 func (s *signer) Sign(msg []byte) ([]byte, error) {

@@ -35,11 +35,11 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return nil, err
 }
 
-// readBlock returns the next five lines of the file of checkpoints. Its errors
-// are readLine's.
+// readBlock returns the next block of the file of checkpoints: five lines, or
+// six where a key hands over to the next. Its errors are readLine's.
 func readBlock(r *bufio.Reader) ([]byte, error) {
 	var block []byte
-	for range 5 {
+	for n := 0; n < 5 || n < 6 && another(r); n++ {
 		line, err := readLine(r)
 		if errors.Is(err, io.EOF) && len(block) > 0 {
 			err = errTorn
@@ -50,4 +50,11 @@ func readBlock(r *bufio.Reader) ([]byte, error) {
 		block = append(block, line...)
 	}
 	return block, nil
+}
+
+// another says whether a signature line comes next. No block begins like one.
+func another(r *bufio.Reader) bool {
+	const begins = "— "
+	b, _ := r.Peek(len(begins)) // at the end there is less, which is none
+	return string(b) == begins
 }

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -14,24 +15,25 @@ import (
 // change its past unseen. Its folder is that of a ledger with fewer checkpoints,
 // and List and Verify work on it. Its methods may be called concurrently.
 type Mirror struct {
-	key *key
+	keys *ring
 
 	mu sync.Mutex
 	f  *files
 }
 
 // OpenMirror opens the mirror in dir of the ledger origin, whose key is pub, or
-// begins an empty one. Otherwise it is as Open.
-func OpenMirror(dir, origin string, pub crypto.PublicKey) (*Mirror, error) {
-	k, err := newKey(origin, pub)
+// begins an empty one. Otherwise it is as Open. The mirror may have seen nothing
+// yet since an earlier key was replaced; once it has, that key's word is over.
+func OpenMirror(dir, origin string, pub crypto.PublicKey, earlier ...crypto.PublicKey) (*Mirror, error) {
+	keys, err := newRing(origin, append(slices.Clone(earlier), pub)...)
 	if err != nil {
 		return nil, err
 	}
-	f, err := openExamined(dir, k, nil)
+	f, err := openExamined(dir, keys, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Mirror{key: k, f: f}, nil
+	return &Mirror{keys: keys, f: f}, nil
 }
 
 // Extend takes over records that the other party sent, as Export wrote them,
@@ -40,7 +42,7 @@ func OpenMirror(dir, origin string, pub crypto.PublicKey) (*Mirror, error) {
 // found and named. Everything is on disk when Extend returns; on a *Fault
 // nothing was taken over, and the fault is in what was sent.
 func (m *Mirror) Extend(sent, checkpoint []byte) error {
-	c, block, err := m.key.open(checkpoint)
+	c, err := m.keys.open(checkpoint)
 	if err != nil {
 		return err
 	}
@@ -51,9 +53,12 @@ func (m *Mirror) Extend(sent, checkpoint []byte) error {
 		return err
 	}
 	if c.Size <= m.f.tree.size && len(fresh) == 0 {
-		return m.past(c)
+		return m.past(c.Checkpoint)
 	}
-	n := &next{first: m.f.tree.size, lines: fresh, block: block, checkpoint: c, tree: m.f.tree.clone()}
+	if c.from < m.f.head.to {
+		return &Fault{What: Forged, First: m.f.tree.size, Last: max(m.f.tree.size, c.Size-1), Detail: "its checkpoint: by a key that had handed over"}
+	}
+	n := &next{first: m.f.tree.size, lines: fresh, block: c, tree: m.f.tree.clone()}
 	lines(fresh, n.tree.add)
 	switch {
 	case n.tree.size < c.Size:
@@ -131,7 +136,7 @@ var errEnough = errors.New("enough")
 // past checks that c is a checkpoint of what the mirror has.
 func (m *Mirror) past(c Checkpoint) error {
 	roots := map[int64]tlog.Hash{c.Size: {}}
-	s, err := examine(m.f.dir, m.key, roots)
+	s, err := examine(m.f.dir, m.keys, roots)
 	if err != nil {
 		return err
 	}
@@ -142,7 +147,7 @@ func (m *Mirror) past(c Checkpoint) error {
 func (m *Mirror) Checkpoint() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return bytes.Clone(m.f.last)
+	return bytes.Clone(m.f.head.text)
 }
 
 // Size returns the number of records.

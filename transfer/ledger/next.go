@@ -11,17 +11,16 @@ import (
 
 // next is one commit: record lines, and the checkpoint that covers them.
 type next struct {
-	first      int64 // number of its first record
-	lines      []byte
-	block      []byte
-	checkpoint Checkpoint
-	tree       tree // after it; set when it continues the ledger
+	first int64 // number of its first record
+	lines []byte
+	block block
+	tree  tree // after it; set when it continues the ledger
 }
 
 // readNext reads an interrupted commit, nil when there is none. Its signature
 // holds; that it continues the ledger is for the caller to see. bad says what is
 // wrong with its content, err why it could not be read.
-func readNext(dir string, k *key) (n *next, bad, err error) {
+func readNext(dir string, r *ring) (n *next, bad, err error) {
 	file, err := os.Open(filepath.Join(dir, nextName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -34,12 +33,12 @@ func readNext(dir string, k *key) (n *next, bad, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	n, bad = parseNext(b, k)
+	n, bad = parseNext(b, r)
 	return n, bad, nil
 }
 
 // parseNext: one or more record lines, numbered in sequence, then a block.
-func parseNext(b []byte, k *key) (*next, error) {
+func parseNext(b []byte, keys *ring) (*next, error) {
 	if len(b) > maxNext {
 		return nil, errRecord
 	}
@@ -61,13 +60,13 @@ func parseNext(b []byte, k *key) (*next, error) {
 		count++
 		rest = rest[end:]
 	}
-	c, block, err := k.open(rest)
+	signed, err := keys.open(rest)
 	if err != nil {
 		return nil, err
 	}
-	if count == 0 || c.Size != n.first+count || !bytes.Equal(block, rest) {
+	if count == 0 || signed.Size != n.first+count || !bytes.Equal(signed.text, rest) {
 		return nil, errCheckpoint
 	}
-	n.lines, n.block, n.checkpoint = b[:len(b)-len(rest)], block, c
+	n.lines, n.block = b[:len(b)-len(rest)], signed
 	return n, nil
 }

@@ -30,39 +30,55 @@ type Report struct {
 // The files alone cannot show that all of them were put back together to an
 // earlier state: that is what expect is for.
 func Verify(dir, origin string, pub crypto.PublicKey, expect ...[]byte) (*Report, error) {
-	k, err := newKey(origin, pub)
+	return Keyring{pub}.Verify(dir, origin, expect...)
+}
+
+// Keyring is the keys that a ledger had, oldest first; the last is its own now.
+type Keyring []crypto.PublicKey
+
+// Verify is as the function of that name, for a ledger whose key was replaced.
+// The head must be by the last key: what an old one signs when its time is over
+// is forged. Expected checkpoints may be by any of them.
+func (k Keyring) Verify(dir, origin string, expect ...[]byte) (*Report, error) {
+	keys, err := newRing(origin, k...)
 	if err != nil {
 		return nil, err
 	}
 	var held []Checkpoint
 	for i, signed := range expect {
-		c, _, err := k.open(signed)
+		b, err := keys.open(signed)
 		if err != nil {
 			return nil, fmt.Errorf("expected checkpoint %d: %w", i, err)
 		}
-		held = append(held, c)
+		held = append(held, b.Checkpoint)
 	}
 	slices.SortFunc(held, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
 	roots := map[int64]tlog.Hash{}
 	for _, c := range held {
 		roots[c.Size] = tlog.Hash{}
 	}
-	s, err := examine(dir, k, roots)
+	s, err := examine(dir, keys, roots)
 	// A writer may be in the middle of a checkpoint: look again.
 	for try := 0; errors.Is(err, errTorn) && try < 10; try++ {
 		time.Sleep(2 * time.Millisecond)
-		s, err = examine(dir, k, roots)
+		s, err = examine(dir, keys, roots)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(s.last) == 0 {
+	if len(s.head.text) == 0 {
 		return nil, &Fault{What: Headless, Detail: "there is no checkpoint"}
+	}
+	interrupted := s.next != nil && s.next.first == s.tree.size
+	if !interrupted || s.next.block.to != keys.newest() {
+		if err := s.signedBy(keys.newest()); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.include(held, roots); err != nil {
 		return nil, err
 	}
-	return &Report{s.head, s.last, s.checkpoints, s.next != nil && s.next.first == s.tree.size}, nil
+	return &Report{s.head.Checkpoint, s.head.text, s.checkpoints, interrupted}, nil
 }
 
 // include checks that the checkpoints held elsewhere, by size, are of s's past.
