@@ -20,7 +20,6 @@ type Gate struct {
 	Limits        Limits           `toml:"limits"`
 	MaxAgeDays    int              `toml:"max_age_days"`         // a seal older than this is refused; 0: any age
 	MaxDefsDays   int              `toml:"max_definitions_days"` // so is one made with definitions older than this; default 30
-	SoftwareTPMs  bool             `toml:"enrol_software_tpms"`  // let kiosks with a software TPM be enrolled; default false
 	TPMRoots      []string         `toml:"tpm_roots"`            // certificates of TPM makers: PEM files or folders
 	SoftwareRoots []string         `toml:"software_tpm_roots"`   // those of software TPMs, for demonstrations
 }

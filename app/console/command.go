@@ -139,8 +139,12 @@ func Run(ctx context.Context, c *Console, program string, commands []Command, ar
 func Usage(program string, commands []Command) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "usage: %s COMMAND -config FILE …\n\n", program)
+	wide := 13
 	for _, cmd := range commands {
-		fmt.Fprintf(&b, "  %-14s %s\n", cmd.Name, cmd.Short)
+		wide = max(wide, len(cmd.Name))
+	}
+	for _, cmd := range commands {
+		fmt.Fprintf(&b, "  %-*s  %s\n", wide, cmd.Name, cmd.Short)
 	}
 	fmt.Fprintf(&b, "\n%s COMMAND -h explains a command; man %s has everything.\n", program, program)
 	return b.String()
@@ -157,13 +161,29 @@ type Flags struct {
 
 // NewFlags makes the flags of a command.
 func NewFlags(program, name, args, short string) *Flags {
+	f := newFlags(program, name)
+	f.StringVar(&f.Config, "config", "", "configuration `file`")
+	return f.common(program, args, short)
+}
+
+// NewOfflineFlags makes those of a command that knows no configuration: it runs
+// on a machine that has nothing but this program.
+func NewOfflineFlags(program, name, args, short string) *Flags {
+	f := newFlags(program, name)
+	return f.common(program, args, short)
+}
+
+func newFlags(program, name string) *Flags {
 	f := &Flags{FlagSet: flag.NewFlagSet(program+" "+name, flag.ContinueOnError), name: name}
 	f.SetOutput(io.Discard)
-	f.StringVar(&f.Config, "config", "", "configuration `file`")
+	return f
+}
+
+func (f *Flags) common(program, args, short string) *Flags {
 	f.StringVar(&f.lang, "lang", "", "language of messages: en or ja; default from LANG")
 	f.BoolVar(&f.json, "json", false, "print JSON Lines")
 	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: %s %s %s\n%s\n\n", program, name, args, short)
+		fmt.Fprintf(f.Output(), "usage: %s %s %s\n%s\n\n", program, f.name, args, short)
 		f.PrintDefaults()
 	}
 	return f
@@ -185,6 +205,42 @@ func CheckStaff(staff string) error {
 // Parse parses flags anywhere among the arguments and returns the rest, which
 // must be as many as want.
 func (f *Flags) Parse(c *Console, args []string, want int) ([]string, error) {
+	rest, err := f.parse(c, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != want {
+		return nil, Usagef("%s: want %s beside the flags, got %q; -h explains", f.name, Count(int64(want), "argument"), rest)
+	}
+	if err := f.configured(); err != nil {
+		return nil, err
+	}
+	return rest, nil
+}
+
+// ParseSome is Parse for a command that takes one argument or more.
+func (f *Flags) ParseSome(c *Console, args []string) ([]string, error) {
+	rest, err := f.parse(c, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) == 0 {
+		return nil, Usagef("%s: want an argument beside the flags; -h explains", f.name)
+	}
+	if err := f.configured(); err != nil {
+		return nil, err
+	}
+	return rest, nil
+}
+
+func (f *Flags) configured() error {
+	if f.Config == "" && f.Lookup("config") != nil {
+		return Usagef("%s: -config FILE is missing", f.name)
+	}
+	return nil
+}
+
+func (f *Flags) parse(c *Console, args []string) ([]string, error) {
 	var rest []string
 	for {
 		if err := f.FlagSet.Parse(args); err != nil {
@@ -208,12 +264,6 @@ func (f *Flags) Parse(c *Console, args []string, want int) ([]string, error) {
 	case "":
 	default:
 		return nil, Usagef("-lang %q: want en or ja", f.lang)
-	}
-	if len(rest) != want {
-		return nil, Usagef("%s: want %s beside the flags, got %q; -h explains", f.name, Count(int64(want), "argument"), rest)
-	}
-	if f.Config == "" {
-		return nil, Usagef("%s: -config FILE is missing", f.name)
 	}
 	return rest, nil
 }

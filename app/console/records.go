@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"sekisho/transfer/enrol"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
 )
@@ -88,8 +89,13 @@ func (c *Console) Verified(r *ledger.Report, err error) error {
 }
 
 // Grouped writes the first 128 bits of a digest for two people to compare.
-func Grouped(h manifest.Hash) string {
-	digits := strings.ToUpper(hex.EncodeToString(h[:16]))
+func Grouped(h manifest.Hash) string { return enrol.KeysFingerprint(h) }
+
+// KeyID writes the first 64 bits of a key's digest, to tell keys apart.
+func KeyID(h manifest.Hash) string { return grouped(h[:8]) }
+
+func grouped(b []byte) string {
+	digits := strings.ToUpper(hex.EncodeToString(b))
 	var groups []string
 	for i := 0; i < len(digits); i += 4 {
 		groups = append(groups, digits[i:i+4])

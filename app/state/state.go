@@ -6,6 +6,7 @@ package state
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,18 +74,23 @@ func (f *Folder) Close() error {
 	return errors.Join(errs...)
 }
 
-// OpenLedger opens the records under their key. Records that were tampered with
-// end the command as refused: someone has to look.
-func (f *Folder) OpenLedger(origin string, key *seal.PrivateKey) (err error) {
-	if f.Ledger, err = ledger.Open(f.Path(LedgerDir), origin, key.Signer()); err != nil {
-		err = fmt.Errorf("opening the data transfer records: %w", err)
-		if errors.As(err, new(*ledger.Fault)) {
-			return console.Faulty(err)
-		}
-		return err
+// OpenLedger opens the records under their key and those that they had before.
+// Records that were tampered with end the command as refused: someone has to look.
+func (f *Folder) OpenLedger(origin string, key *seal.PrivateKey, earlier ...crypto.PublicKey) (err error) {
+	if f.Ledger, err = ledger.Open(f.Path(LedgerDir), origin, key.Signer(), earlier...); err != nil {
+		return LedgerError(err)
 	}
 	f.OnClose(f.Ledger.Close)
 	return nil
+}
+
+// LedgerError says what opening the records failed at.
+func LedgerError(err error) error {
+	err = fmt.Errorf("opening the data transfer records: %w", err)
+	if errors.As(err, new(*ledger.Fault)) {
+		return console.Faulty(err)
+	}
+	return err
 }
 
 // Scanner starts the engines and makes the spool that feeds them.
