@@ -3,104 +3,169 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"time"
+	"fmt"
+	"strings"
 
-	"sekisho/app/config"
 	"sekisho/app/console"
-	"sekisho/app/state"
+	"sekisho/transfer"
+	"sekisho/transfer/drive"
 	"sekisho/transfer/durable"
+	"sekisho/transfer/enrol"
 	"sekisho/transfer/ledger"
-	"sekisho/transfer/seal"
 )
 
-const maxRequest = 64 << 10 // bytes
+const pendingDir = "enrolments" // challenges that wait for their answer
 
-// runEnrolAccept pins a kiosk's key. It proves that the kiosk holds the key, not
-// that a TPM does: that is what the comparison by two people is for, and the
-// enrolment records its mode.
-func runEnrolAccept(_ context.Context, c *console.Console, args []string) (err error) {
-	f := console.NewFlags("gate", "enrol accept", "-config FILE [-fingerprint F] REQUEST",
-		"Enrol the kiosk whose request is in the file REQUEST. With -fingerprint, only when it is the one the kiosk showed.")
-	fingerprint := f.String("fingerprint", "", "the `fingerprint` that the kiosk showed")
+// runEnrolChallenge is the second of four steps: the kiosk's request is on the
+// drive, and its fingerprint on the kiosk's screen.
+func runEnrolChallenge(_ context.Context, c *console.Console, args []string) (err error) {
+	f := console.NewFlags("gate", "enrol challenge", "-config FILE -fingerprint F [-kiosk NAME] DRIVE",
+		"Answer the kiosk's request on the drive with a challenge that only its TPM can open, and with this gate's keys.")
+	fingerprint := f.String("fingerprint", "", "the `fingerprint` that the kiosk's screen shows")
+	name := f.String("kiosk", "", "the `name` of the kiosk, when the drive holds requests of several")
 	rest, err := f.Parse(c, args, 1)
 	if err != nil {
 		return err
-	}
-	data, err := console.ReadFile(rest[0], maxRequest)
-	if err != nil {
-		return err
-	}
-	request, err := seal.ParseRequest(data)
-	if err != nil {
-		return console.Usagef("%q is not a kiosk's request: %w", rest[0], err)
-	}
-	if got := request.Fingerprint(); *fingerprint != "" && *fingerprint != got {
-		return console.Usagef("the fingerprint of %q is %s, not %s: this is another kiosk's request, or it was altered", rest[0], got, *fingerprint)
-	}
-	kiosk, err := request.Accept(time.Now())
-	if err != nil {
-		return console.Usagef("%q does not hold: %w", rest[0], err)
 	}
 	m, err := openMachine(c, f.Config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if kiosk.Software && !m.SoftwareTPMs {
-		return console.Usagef("kiosk %s has a software TPM, whose key can be copied; enrol_software_tpms = true allows that for demonstrations", kiosk.Name)
-	}
-	record, err := kiosk.Marshal()
+	d, err := m.drive(rest[0])
 	if err != nil {
 		return err
 	}
-	if err := durable.Mkdir(m.Path(kiosksDir), 0o700); err != nil {
+	request, err := m.requested(d, *name)
+	if err != nil {
 		return err
 	}
-	path := filepath.Join(m.Path(kiosksDir), kiosk.Name+".json")
-	if err := durable.WriteNew(path, record, 0o600); errors.Is(err, os.ErrExist) {
-		return console.Usagef("a kiosk %s is enrolled already: %q", kiosk.Name, path)
-	} else if err != nil {
+	got := request.Fingerprint()
+	switch {
+	case *fingerprint == "": // not shown here: it would only be typed again
+		return console.Usagef("kiosk %s asks to be enrolled: give the fingerprint that its own screen shows with -fingerprint", request.Name)
+	case !console.SameGroups(*fingerprint, got):
+		return &transfer.Refusal{Reason: transfer.ComparisonFailed, Where: "request of kiosk " + request.Name,
+			Err: fmt.Errorf("the request has the fingerprint %s, the kiosk's screen shows %q", got, *fingerprint)}
+	}
+	return m.challenge(d, request)
+}
+
+// requested reads the one request on the drive, or that of the kiosk.
+func (m *machine) requested(d *drive.Drive, name string) (*enrol.Request, error) {
+	if name == "" {
+		kiosks, err := transfer.TrustKiosks(d, transfer.RequestFile)
+		if err != nil {
+			return nil, err
+		}
+		switch len(kiosks) {
+		case 0:
+			return nil, console.Usagef("the drive holds no request: kiosk enrol request writes it")
+		case 1:
+			name = kiosks[0]
+		default:
+			return nil, console.Usagef("the drive holds requests of %s: choose with -kiosk", strings.Join(kiosks, ", "))
+		}
+	}
+	files, err := transfer.TrustFiles(d, transfer.RequestFile, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, console.Usagef("the drive holds no request of kiosk %q", name)
+	}
+	request, err := enrol.ParseRequest(files[0])
+	if err == nil && request.Name != name {
+		err = fmt.Errorf("it is of kiosk %q", request.Name)
+	}
+	if err != nil {
+		return nil, &transfer.Refusal{Reason: transfer.EnrolmentRefused, Where: transfer.TrustPath(transfer.RequestFile, name, ""), Err: err}
+	}
+	return request, nil
+}
+
+// challenge writes the challenge to the drive once what waits for its answer is
+// kept. A request in the bound form needs an approval of its state to begin with.
+func (m *machine) challenge(d *drive.Drive, request *enrol.Request) error {
+	keys, err := m.keySet()
+	if err != nil {
 		return err
 	}
-	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "enrolled",
-		Facts: map[string]string{"kiosk": kiosk.Name, "fingerprint": request.Fingerprint(), "mode": kiosk.Mode}}); err != nil {
+	roots, err := m.roots()
+	if err != nil {
 		return err
 	}
-	c.Say("kiosk %s is enrolled (%s); its fingerprint is", kiosk.Name, mode(kiosk))
-	c.Say("  %s", request.Fingerprint())
-	if *fingerprint == "" {
-		c.Say("Compare it with the kiosk's screen. If it differs, delete %s", path)
+	var approvals [][]byte
+	if request.Bound() {
+		if approvals, err = m.firstApprovals(request); err != nil {
+			return err
+		}
 	}
+	challenge, pending, err := enrol.NewChallenge(request, keys, roots, approvals)
+	if err != nil {
+		return enrolmentRefused(request.Name, err)
+	}
+	kept, err := pending.Marshal()
+	if err != nil {
+		return err
+	}
+	data, err := challenge.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := durable.Mkdir(m.Path(pendingDir), 0o700); err != nil {
+		return err
+	}
+	if err := durable.Replace(m.pendingPath(request.Name), kept, 0o600); err != nil {
+		return err
+	}
+	if err := transfer.PutTrust(d, transfer.ChallengeFile, request.Name, "", data); err != nil {
+		return err
+	}
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "challenged",
+		Facts: map[string]string{"kiosk": request.Name, "fingerprint": request.Fingerprint(), "mode": pending.Origin.Mode}}); err != nil {
+		return err
+	}
+	c := m.Console
+	c.Say("the challenge for kiosk %s is on the drive (%s)", request.Name, vouched(pending.Origin))
+	if pending.Origin.Why != "" {
+		c.Say("  note        %s", pending.Origin.Why)
+	}
+	c.Say("the digest of this gate's keys is")
+	c.Say("  %s", challenge.Fingerprint())
+	c.Say("At the kiosk, with the drive: kiosk enrol answer -digest, with what this screen shows.")
 	return nil
 }
 
-func mode(k *seal.Kiosk) string {
-	if k.Software {
-		return k.Mode + ", software TPM: a demonstration"
+func (m *machine) pendingPath(kiosk string) string { return m.Path(pendingDir, kiosk+".json") }
+
+// roots are the certificates that the configuration names.
+func (m *machine) roots() (enrol.Roots, error) {
+	hardware, err := enrol.LoadRoots(m.TPMRoots, false)
+	if err != nil {
+		return nil, console.Usagef("tpm_roots: %w", err)
 	}
-	return k.Mode
+	software, err := enrol.LoadRoots(m.SoftwareRoots, true)
+	if err != nil {
+		return nil, console.Usagef("software_tpm_roots: %w", err)
+	}
+	return append(hardware, software...), nil
 }
 
-func runEnrolList(_ context.Context, c *console.Console, args []string) error {
-	f := console.NewFlags("gate", "enrol list", "-config FILE", "List the enrolled kiosks.")
-	if _, err := f.Parse(c, args, 0); err != nil {
-		return err
-	}
-	cfg, err := config.ReadGate(f.Config)
+// softwareRoots are the digests of the roots of software TPMs that the
+// configuration names on purpose.
+func (m *machine) softwareRoots() (map[string]bool, error) {
+	roots, err := enrol.LoadRoots(m.SoftwareRoots, true)
 	if err != nil {
-		return &console.UsageError{Err: err}
+		return nil, console.Usagef("software_tpm_roots: %w", err)
 	}
-	kiosks, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).kiosks()
-	if err != nil {
-		return err
+	return roots.Anchors(), nil
+}
+
+func enrolmentRefused(kiosk string, err error) error {
+	reason := transfer.EnrolmentRefused
+	if errors.Is(err, enrol.ErrSoftware) {
+		reason = transfer.SoftwareTPM
 	}
-	for _, k := range kiosks {
-		c.Say("%s  enrolled %s at counter %d (%s)", k.Name, k.Enrolled.Local().Format("2006-01-02 15:04"), k.Counter, mode(k))
-	}
-	if len(kiosks) == 0 {
-		c.Say("no kiosk is enrolled")
-	}
-	return nil
+	return &transfer.Refusal{Reason: reason, Where: "kiosk " + kiosk, Err: err}
 }

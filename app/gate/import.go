@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"sekisho/app/console"
 	"sekisho/app/state"
 	"sekisho/scan"
 	"sekisho/transfer"
+	"sekisho/transfer/approval"
 	"sekisho/transfer/drive"
+	"sekisho/transfer/seal"
 )
 
 func runImport(ctx context.Context, c *console.Console, args []string) error {
@@ -35,26 +39,34 @@ func takeIn(ctx context.Context, c *console.Console, args []string, name, short 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	in, err := m.inbound(ctx, rest[0], noScan)
+	d, err := m.drive(rest[0])
+	if err != nil {
+		return err
+	}
+	if !verifyOnly { // a kiosk's answer may come with its first bags
+		if _, err := m.finish(d); err != nil {
+			return err
+		}
+	}
+	in, err := m.inbound(ctx, d, noScan)
 	if err != nil {
 		return err
 	}
 	in.VerifyOnly = verifyOnly
+	in.Judge = func(by *seal.Opened) error { return m.judge(by, !verifyOnly) }
 	outcomes, err := transfer.Import(ctx, *in)
 	var worst error
 	for i := range outcomes {
 		worst = console.Worse(worst, m.outcome(&outcomes[i], in))
 	}
+	if !verifyOnly {
+		worst = console.Worse(worst, m.sendApprovals(in, outcomes))
+	}
 	return console.Worse(worst, err)
 }
 
 // inbound gathers what a drive is taken in with.
-func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*transfer.Inbound, error) {
-	d, err := drive.Open(path)
-	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
-	}
-	m.OnClose(d.Close)
+func (m *machine) inbound(ctx context.Context, d *drive.Drive, noScan bool) (_ *transfer.Inbound, err error) {
 	in := &transfer.Inbound{
 		Gate: m.Name, Drive: d, Vault: m.vault, Ledger: m.Ledger, LedgerDir: m.Path(state.LedgerDir), Log: m.Log, Workers: m.Engines.Workers,
 		Policy: scan.Policy{Exempt: m.Exempt}, PartMemory: m.Limits.MemoryMiB << 20,
@@ -70,7 +82,7 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 	if in.Receipts, err = m.key(receiptsKey); err != nil {
 		return nil, err
 	}
-	if in.Kiosks, err = m.kiosks(); err != nil {
+	if err := m.trusted(in); err != nil {
 		return nil, err
 	}
 	if len(in.Kiosks) == 0 {
@@ -82,13 +94,56 @@ func (m *machine) inbound(ctx context.Context, path string, noScan bool) (*trans
 	return in, err
 }
 
+// trusted fills in whose seals count.
+func (m *machine) trusted(in *transfer.Inbound) (err error) {
+	if in.Kiosks, err = m.kiosks(); err != nil {
+		return err
+	}
+	if in.Retired, err = m.retired(); err != nil {
+		return err
+	}
+	_, earlier, err := m.history()
+	if err != nil {
+		return err
+	}
+	in.EarlierKeys = accepted(earlier)
+	in.SoftwareRoots, err = m.softwareRoots()
+	return err
+}
+
+// sendApprovals puts what IT approved for the kiosks of these transfers onto the
+// drive, which is on its way back to them.
+func (m *machine) sendApprovals(in *transfer.Inbound, outcomes []transfer.Outcome) error {
+	store, err := m.approvalStore()
+	if err != nil {
+		return err
+	}
+	approved, err := store.List()
+	if err != nil {
+		return err
+	}
+	for _, a := range approved {
+		of := func(o transfer.Outcome) bool { return o.Statement != nil && o.Statement.Kiosk == a.Kiosk }
+		if a.Standing(time.Now()) == approval.Expired || !slices.ContainsFunc(outcomes, of) {
+			continue
+		}
+		if err := putApproval(in.Drive, a); err != nil {
+			m.Console.Note("approval %s could not be written to the drive: %s", a.ID(), console.OneLine(err))
+		}
+	}
+	return nil
+}
+
 // outcome reports what became of one transfer.
 func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	c := m.Console
 	if o.Refusal != nil {
 		result := console.Refused
-		if o.Reason.Trouble() {
+		switch {
+		case o.Reason.Trouble():
 			result = console.Trouble
+		case o.Reason.Held():
+			result = console.Held
 		}
 		c.Result(result, o.Reason, o.Transfer, o.Refusal)
 		return console.Said(o.Refusal)
@@ -118,7 +173,7 @@ func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	if len(o.Gaps) > 0 {
 		notes = append(notes, fmt.Sprintf("not arrived yet: %s before it", console.Count(int64(len(o.Gaps)), "seal")))
 	}
-	for _, n := range notes {
+	for _, n := range append(notes, o.Notes...) {
 		c.Say("  note        %s", n)
 	}
 	if o.NoReceipt != nil {

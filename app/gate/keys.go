@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-
-	"filippo.io/age"
+	"time"
 
 	"sekisho/app/config"
 	"sekisho/app/console"
@@ -14,26 +12,35 @@ import (
 	"sekisho/transfer/durable"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/manifest"
-	"sekisho/transfer/seal"
 	"sekisho/transfer/vault"
 )
 
 // runKeysCreate makes the gate's keys once. It never replaces one: what an old
 // key encrypted would be lost.
 func runKeysCreate(_ context.Context, c *console.Console, args []string) (err error) {
-	f := console.NewFlags("gate", "keys create", "-config FILE -recovery FILE [-keys FILE]",
-		"Make the gate's keys. The recovery key is written to a file of its own: print it, put it into two envelopes, and delete the file.")
-	recovery := f.String("recovery", "", "write the recovery key to this new `file`")
+	f := console.NewFlags("gate", "keys create",
+		"-config FILE -recovery FILE [-approvals FILE] [-definitions FILE] [-passphrase FILE] [-sheet FILE.pdf] [-keys FILE]",
+		"Make the gate's keys, one for each purpose. The recovery key is written to a file of its own: print it for two envelopes, and delete the file. "+
+			"The keys for approvals and definitions are for IT, on a medium that stays offline, encrypted with a passphrase.")
+	o := newOffline(f)
 	public := f.String("keys", "", "write the public key set, for kiosks, to this new `file` too")
 	if _, err := f.Parse(c, args, 0); err != nil {
 		return err
 	}
-	if *recovery == "" {
+	if o.recovery == "" {
 		return console.Usagef("-recovery FILE is missing")
 	}
+	o.besideRecovery()
 	cfg, err := config.ReadGate(f.Config)
 	if err != nil {
 		return &console.UsageError{Err: err}
+	}
+	if err := o.check(cfg, *public); err != nil {
+		return err
+	}
+	passphrase, err := c.Passphrase(o.passphrase, "the keys for approvals and definitions", true)
+	if err != nil {
+		return err
 	}
 	folder, err := state.Open(c, cfg.State)
 	if err != nil {
@@ -42,7 +49,13 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	m := &machine{Gate: cfg, Folder: folder}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	// The key set comes last: it says that the others are complete.
-	files := []string{*recovery, m.Path(identityFile), m.Path(receiptsKey), m.Path(ledgerKey), m.Path(state.LedgerDir), m.Path(keysFile)}
+	files := o.files()
+	for _, p := range purposes {
+		if p.file != "" {
+			files = append(files, m.Path(p.file))
+		}
+	}
+	files = append(files, m.Path(state.LedgerDir), m.Path(keysFile))
 	if *public != "" {
 		files = append(files, *public)
 	}
@@ -59,17 +72,11 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 		}
 	}()
 	keys := &manifest.KeySet{Gate: m.Name}
-	if keys.Recovery, err = createIdentity(*recovery, "recovery key of gate "+m.Name); err != nil {
-		return err
-	}
-	if keys.Encryption, err = createIdentity(m.Path(identityFile), "the gate's key"); err != nil {
-		return err
-	}
-	if keys.Receipts, err = createKey(m.Path(receiptsKey)); err != nil {
-		return err
-	}
-	if keys.Ledger, err = createKey(m.Path(ledgerKey)); err != nil {
-		return err
+	maker := &keyMaker{gate: m.Name, state: cfg.State, offline: o, passphrase: passphrase, made: time.Now()}
+	for _, p := range purposes {
+		if err := maker.make(p, keys); err != nil {
+			return err
+		}
 	}
 	data, err := keys.Marshal()
 	if err != nil {
@@ -89,8 +96,8 @@ func runKeysCreate(_ context.Context, c *console.Console, args []string) (err er
 	if err := durable.WriteNew(m.Path(keysFile), data, 0o644); err != nil {
 		return err
 	}
-	c.Say("the recovery key is in %s: print it for two envelopes, then delete the file", *recovery)
-	return showKeys(c, keys)
+	o.say(c)
+	return showDigest(c, keys)
 }
 
 // begin writes the first record of the gate's ledger: an empty one would not
@@ -100,51 +107,18 @@ func (m *machine) begin(keys *manifest.KeySet) error {
 	if err != nil {
 		return err
 	}
-	if err := m.openLedger(); err != nil {
+	key, err := m.key(ledgerKey)
+	if err != nil {
+		return err
+	}
+	if err := m.OpenLedger(origin(m.Name), key); err != nil {
 		return err
 	}
 	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Trust, Result: "created", Facts: map[string]string{"keys": digest.String()}})
 	return err
 }
 
-// createIdentity makes a hybrid age key in a new file and returns its recipient.
-func createIdentity(path, comment string) (string, error) {
-	id, err := age.GenerateHybridIdentity()
-	if err != nil {
-		return "", err
-	}
-	text := fmt.Sprintf("# %s\n%s\n", comment, id)
-	if err := console.WriteNew(path, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	return id.Recipient().String(), nil
-}
-
-func createKey(path string) (string, error) {
-	key, err := seal.CreatePrivateKey(path)
-	if err != nil {
-		return "", fmt.Errorf("writing a key: %w", err)
-	}
-	return string(key.Public().Marshal()), nil
-}
-
-func runKeysShow(_ context.Context, c *console.Console, args []string) error {
-	f := console.NewFlags("gate", "keys show", "-config FILE", "Show the digest of the key set, for comparison with a kiosk.")
-	if _, err := f.Parse(c, args, 0); err != nil {
-		return err
-	}
-	cfg, err := config.ReadGate(f.Config)
-	if err != nil {
-		return &console.UsageError{Err: err}
-	}
-	keys, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).keySet()
-	if err != nil {
-		return err
-	}
-	return showKeys(c, keys)
-}
-
-func showKeys(c *console.Console, keys *manifest.KeySet) error {
+func showDigest(c *console.Console, keys *manifest.KeySet) error {
 	digest, err := keys.Digest()
 	if err != nil {
 		return err

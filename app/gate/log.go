@@ -10,7 +10,7 @@ import (
 	"sekisho/app/console"
 	"sekisho/app/state"
 	"sekisho/transfer/ledger"
-	"sekisho/transfer/seal"
+	"sekisho/transfer/manifest"
 	"sekisho/transfer/vault"
 )
 
@@ -37,20 +37,48 @@ func runLogVerify(_ context.Context, c *console.Console, args []string) error {
 	if err != nil {
 		return &console.UsageError{Err: err}
 	}
-	keys, err := (&machine{Gate: cfg, Folder: state.At(cfg.State)}).keySet()
-	if err != nil {
+	m := &machine{Gate: cfg, Folder: state.At(cfg.State)}
+	dir := m.Path(state.LedgerDir)
+	report, err := m.verifyLedger(dir)
+	if errors.As(err, new(*console.UsageError)) {
 		return err
 	}
-	key, err := seal.ParsePublicKey([]byte(keys.Ledger))
-	if err != nil {
-		return fmt.Errorf("the ledger's key: %w", err)
-	}
-	dir := filepath.Join(cfg.State, "ledger")
-	report, err := ledger.Verify(dir, origin(cfg.Name), key.ECDSA())
 	if err == nil {
 		err = complete(cfg, dir)
 	}
 	return c.Verified(report, err)
+}
+
+// verifyLedger checks the ledger under the keys of the set in use and of those
+// before. Beside a replacement of its key, and after one that was interrupted, it
+// is under the new set's already, or the sets have changed since they were read.
+func (m *machine) verifyLedger(dir string) (*ledger.Report, error) {
+	for try := 0; ; try++ {
+		rotating := m.rotating()
+		keys, earlier, err := m.history()
+		if err != nil {
+			return nil, err
+		}
+		sets := setsOf(keys, earlier)
+		ring, err := ledgerKeys(sets)
+		if err != nil {
+			return nil, err
+		}
+		report, err := ring.Verify(dir, origin(m.Name))
+		if err == nil || try == 3 {
+			return report, err
+		}
+		if again, _, herr := m.history(); herr == nil && !rotating && !m.rotating() && mustDigest(again) == mustDigest(keys) {
+			return report, err
+		}
+		if next, nerr := m.nextSet(); nerr == nil {
+			if ring, nerr = ledgerKeys(append([]*manifest.KeySet{next}, sets...)); nerr == nil {
+				if report, nerr = ring.Verify(dir, origin(m.Name)); nerr == nil {
+					return report, nil
+				}
+			}
+		}
+	}
 }
 
 // complete compares the records with the vault: rolling all files of the ledger

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 
 	"sekisho/app/config"
 	"sekisho/app/console"
 	"sekisho/app/state"
 	"sekisho/scan"
 	"sekisho/transfer"
+	"sekisho/transfer/drive"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
 	"sekisho/transfer/vault"
@@ -32,6 +31,7 @@ const (
 	identityFile = "gate.key"       // the age identity
 	receiptsKey  = "receipts.key"
 	ledgerKey    = "ledger.key"
+	reportsKey   = "reports.key"
 	kiosksDir    = "kiosks"
 )
 
@@ -42,12 +42,28 @@ func openMachine(c *console.Console, path string) (*machine, error) {
 	if err != nil {
 		return nil, &console.UsageError{Err: err}
 	}
+	m, err := openState(c, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.open(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// openState takes the state folder for this process, in which no replacement of
+// keys is half done then.
+func openState(c *console.Console, cfg *config.Gate) (*machine, error) {
 	folder, err := state.Open(c, cfg.State)
 	if err != nil {
 		return nil, err
 	}
 	m := &machine{Gate: cfg, Folder: folder}
-	if err := m.open(); err != nil {
+	if m.rotating() {
+		c.Note("a replacement of keys was interrupted; it is completed now")
+	}
+	if err := m.completeRotation(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -57,7 +73,10 @@ func (m *machine) open() error {
 	if err := m.openLedger(); err != nil {
 		return err
 	}
-	var err error
+	return m.openVault()
+}
+
+func (m *machine) openVault() (err error) {
 	m.vault, err = vault.Open(m.Vault)
 	if errors.Is(err, vault.ErrMissing) {
 		return console.Usagef("%w; is its disk mounted?", err)
@@ -70,7 +89,15 @@ func (m *machine) openLedger() error {
 	if err != nil {
 		return err
 	}
-	return m.OpenLedger(origin(m.Name), key)
+	keys, earlier, err := m.history()
+	if err != nil {
+		return err
+	}
+	ring, err := ledgerKeys(setsOf(keys, earlier))
+	if err != nil {
+		return err
+	}
+	return m.OpenLedger(origin(m.Name), key, ring[:len(ring)-1]...)
 }
 
 func origin(gate string) string { return "sekisho/gate/" + gate }
@@ -102,55 +129,22 @@ func (m *machine) keySet() (*manifest.KeySet, error) {
 	return keys, nil
 }
 
-// identity reads an age identity: the gate's, or the recovery key at path.
+// identity reads what opens bags: the gate's keys, or the recovery key at path.
 func (m *machine) identity(path string) (transfer.Identity, error) {
-	if path == "" {
-		path = m.Path(identityFile)
+	if path != "" {
+		return readIdentity(path)
 	}
-	st, err := os.Stat(path)
-	if err != nil {
-		return transfer.Identity{}, console.Usagef("the key file: %w", err)
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return transfer.Identity{}, console.Usagef("the key file %q can be read by others (%v): chmod 600", path, st.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return transfer.Identity{}, err
-	}
-	id, err := transfer.NewIdentity(string(text))
-	if err != nil {
-		return transfer.Identity{}, console.Usagef("%q: %w", path, err)
-	}
-	return id, nil
+	return m.identities()
 }
 
-// kiosks reads the enrolled kiosks.
-func (m *machine) kiosks() ([]*seal.Kiosk, error) {
-	entries, err := os.ReadDir(m.Path(kiosksDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// drive opens the drive and reads nothing of it.
+func (m *machine) drive(path string) (*drive.Drive, error) {
+	d, err := drive.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
 	}
-	var kiosks []*seal.Kiosk
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") {
-			continue
-		}
-		data, err := os.ReadFile(m.Path(kiosksDir, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		k, err := seal.ParseKiosk(data)
-		if err != nil {
-			return nil, fmt.Errorf("the enrolment %q: %w", m.Path(kiosksDir, e.Name()), err)
-		}
-		kiosks = append(kiosks, k)
-	}
-	slices.SortFunc(kiosks, func(a, b *seal.Kiosk) int { return strings.Compare(a.Name, b.Name) })
-	return kiosks, nil
+	m.OnClose(d.Close)
+	return d, nil
 }
 
 // scanner starts the engines, unless the gate is configured not to scan: then

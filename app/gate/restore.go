@@ -41,6 +41,9 @@ func runRestore(ctx context.Context, c *console.Console, args []string) (err err
 	if r.Kiosks, err = m.kiosks(); err != nil {
 		return err
 	}
+	if r.Retired, err = m.retired(); err != nil {
+		return err
+	}
 	generation, err := m.generation(rest[0])
 	if err != nil {
 		return err

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sekisho/app/console"
+	"sekisho/transfer"
+	"sekisho/transfer/approval"
+	"sekisho/transfer/drive"
+	"sekisho/transfer/ledger"
+	"sekisho/transfer/seal"
+)
+
+const (
+	approvalsDir = "approvals" // IT's, for all kiosks
+	statesDir    = "states"    // that wait for IT's decision
+	maxStateFile = 128 << 10   // bytes
+)
+
+func runApprove(_ context.Context, c *console.Console, args []string) (err error) {
+	var terms approval.Terms
+	var keyPath, passphrase, without, until, drivePath, out string
+	f := console.NewFlags("gate", "approve", "-config FILE -key FILE [-passphrase FILE] [-until DATE] [-without N,…] [-reason TEXT] [-staff N] [-drive FOLDER] [-out FILE] STATE",
+		"Approve a state in which a kiosk may seal. STATE is the id of one that gate approvals lists, or a file that kiosk state wrote.")
+	f.StringVar(&keyPath, "key", "", "IT's approvals key, an encrypted `file`")
+	f.StringVar(&passphrase, "passphrase", "", "read its passphrase from this `file`; default: ask")
+	f.StringVar(&until, "until", "", "the approval ends on this `date`, as 2027-03-31; default a year from now")
+	f.StringVar(&without, "without", "", "leave out these `registers`, as 1,5: whatever they hold, the state is approved")
+	f.StringVar(&terms.Reason, "reason", "", "why, for the records: a line of `text`")
+	f.StringVar(&drivePath, "drive", "", "put the approval on this drive, a mounted `folder`, for the kiosk")
+	f.StringVar(&out, "out", "", "write the approval to this new `file`, for the kiosk")
+	f.Staff(&terms.By)
+	rest, err := f.Parse(c, args, 1)
+	if err != nil {
+		return err
+	}
+	if terms, err = completed(terms, without, until); err != nil {
+		return err
+	}
+	if keyPath == "" {
+		return console.Usagef("-key FILE is missing: IT's approvals key")
+	}
+	m, err := openMachine(c, f.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	s, err := m.stateOf(rest[0])
+	if err != nil {
+		return err
+	}
+	if err := m.showState(s); err != nil { // before the passphrase: this is what is approved
+		return err
+	}
+	key, err := unlock(c, keyPath, passphrase)
+	if err != nil {
+		return err
+	}
+	a, err := m.approve(key, s, terms)
+	if err != nil {
+		return err
+	}
+	c.Say("approved as %s until %s", a.ID(), a.Until.Local().Format("2006-01-02"))
+	if out != "" {
+		if err := console.WriteNew(out, a.Envelope(), 0o644); err != nil {
+			return err
+		}
+	}
+	if drivePath != "" {
+		d, err := m.drive(drivePath)
+		if err != nil {
+			return err
+		}
+		return putApproval(d, a)
+	}
+	return nil
+}
+
+// completed checks and fills in the terms.
+func completed(terms approval.Terms, without, until string) (approval.Terms, error) {
+	if err := console.CheckStaff(terms.By); err != nil {
+		return terms, err
+	}
+	if terms.By == "" {
+		terms.By = "it"
+	}
+	terms.From = time.Now()
+	if until != "" {
+		end, err := time.ParseInLocation("2006-01-02", until, time.Local)
+		if err != nil {
+			return terms, console.Usagef("-until %q: want a date as 2027-03-31", until)
+		}
+		terms.Until = end.AddDate(0, 0, 1) // the day itself counts
+	}
+	for word := range strings.SplitSeq(without, ",") {
+		if without == "" {
+			break
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil {
+			return terms, console.Usagef("-without %q: want registers as 1,5", without)
+		}
+		terms.Without = append(terms.Without, n)
+	}
+	return terms, nil
+}
+
+// stateOf finds a state by its id, or in a file.
+func (m *machine) stateOf(name string) (approval.State, error) {
+	s, err := m.pendingStates().Get(name)
+	if err == nil {
+		return s, nil
+	}
+	if !errors.Is(err, approval.ErrNone) {
+		return s, err
+	}
+	data, err := console.ReadFile(name, maxStateFile)
+	if err != nil {
+		return s, console.Usagef("%q is neither the id of a state that waits (gate approvals lists them) nor a file: %w", name, err)
+	}
+	if s, err = approval.ParseState(data); err != nil {
+		return s, console.Usagef("%q is not a kiosk's state: %w", name, err)
+	}
+	return s, nil
+}
+
+func (m *machine) pendingStates() approval.Pending { return approval.Pending{Dir: m.Path(statesDir)} }
+
+// approvalStore is the folder of approvals, under the present key and earlier ones.
+func (m *machine) approvalStore() (approval.Store, error) {
+	keys, err := m.approvalKeys()
+	return approval.Store{Dir: m.Path(approvalsDir), Keys: keys}, err
+}
+
+// approve signs and keeps an approval.
+func (m *machine) approve(key *seal.PrivateKey, s approval.State, terms approval.Terms) (*approval.Approval, error) {
+	store, err := m.approvalStore()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(store.Keys, func(k *seal.PublicKey) bool { return k.KeyID() == key.Public().KeyID() }) {
+		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: errors.New("this is not the approvals key of this gate's key set")}
+	}
+	envelope, a, err := approval.Sign(key, s, terms)
+	if err != nil {
+		return nil, console.Usagef("%w", err)
+	}
+	if _, err := store.Add(envelope); err != nil {
+		return nil, err
+	}
+	if err := m.pendingStates().Remove(s.ID()); err != nil {
+		return nil, err
+	}
+	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: terms.By, Result: "approved", Facts: map[string]string{
+		"kiosk": s.Kiosk, "approval": a.ID(), "state": s.ID(), "until": a.Until.Format(time.RFC3339)}})
+	return a, err
+}
+
+func putApproval(d *drive.Drive, a *approval.Approval) error {
+	return transfer.PutTrust(d, transfer.ApprovalFile, a.Kiosk, a.ID(), a.Envelope())
+}
+
+// unlock opens IT's key, which is encrypted with a passphrase.
+func unlock(c *console.Console, path, passphraseFile string) (*seal.PrivateKey, error) {
+	passphrase, err := c.Passphrase(passphraseFile, path, false)
+	if err != nil {
+		return nil, err
+	}
+	key, err := approval.LoadKey(path, passphrase)
+	if errors.Is(err, approval.ErrPassphrase) || errors.Is(err, approval.ErrNotKey) || errors.Is(err, fs.ErrNotExist) {
+		return nil, console.Usagef("%w", err)
+	}
+	return key, err
+}
+
+// approvalKeys are IT's keys of approvals, the one in use first. What an earlier
+// one approved holds until it ends or is revoked.
+func (m *machine) approvalKeys() ([]*seal.PublicKey, error) {
+	keys, earlier, err := m.history()
+	if err != nil {
+		return nil, err
+	}
+	var all []*seal.PublicKey
+	for _, set := range setsOf(keys, earlier) {
+		key, err := seal.ParsePublicKey([]byte(set.Approvals))
+		if err != nil {
+			return nil, fmt.Errorf("the approvals key: %w", err)
+		}
+		all = append(all, key)
+	}
+	return all, nil
+}
