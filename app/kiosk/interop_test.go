@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sekisho/app/config"
+	"sekisho/app/internal/script"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/manifest/bagit"
 	"sekisho/transfer/seal"
@@ -73,25 +74,19 @@ func carry(t *testing.T) *carried {
 		execute(t, ".", "go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
 		return path
 	}
-	kiosk, gate, mkexport := build("kiosk", "."), build("gate", "../gate"), build("mkexport", "../../build/mkexport")
+	script.Build(t, "gate")
+	mkexport := build("mkexport", "../../build/mkexport")
 	n.age = build("age", "filippo.io/age/cmd/age", "-modfile=../../build/tools.mod")
 
 	execute(t, n.dir, mkexport, "-profile", "smoke", "-night", "1", "-seed", "1", "export")
 	hostile(t, filepath.Join(n.dir, "export"))
+	must(t, script.Configure(n.dir))
 	small := regexp.MustCompile(`(?m)^part_mib = .*`).ReplaceAll(config.KioskExample, []byte("part_mib = 4"))
 	must(t, os.WriteFile(filepath.Join(n.dir, "kiosk.toml"), small, 0o644))
-	must(t, os.WriteFile(filepath.Join(n.dir, "gate.toml"), config.GateExample, 0o644))
 	must(t, os.Mkdir(filepath.Join(n.dir, "drive"), 0o755))
-	for _, c := range [][]string{
-		{gate, "keys", "create", "-config", "gate.toml", "-recovery", "recovery.key", "-keys", "keys.json"},
-		{kiosk, "enrol", "request", "-config", "kiosk.toml", "request.json"},
-		{gate, "enrol", "accept", "-config", "gate.toml", "request.json"},
-		{kiosk, "enrol", "trust", "-config", "kiosk.toml", "keys.json"},
-		{kiosk, "send", "-config", "kiosk.toml", "-workflow", "export", "-drive", "drive"},
-		{gate, "import", "-config", "gate.toml", "drive"},
-	} {
-		execute(t, n.dir, c[0], c[1:]...)
-	}
+	script.Enrol(t, n.dir)
+	execute(t, n.dir, "kiosk", "send", "-config", "kiosk.toml", "-workflow", "export", "-drive", "drive")
+	execute(t, n.dir, "gate", "import", "-config", "gate.toml", "drive")
 	bags, err := filepath.Glob(filepath.Join(n.dir, "drive", manifest.Transfers, "*"))
 	if err != nil || len(bags) != 1 {
 		t.Fatalf("bags %v, %v", bags, err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 	"sekisho/transfer"
 	"sekisho/transfer/drive"
 	"sekisho/transfer/manifest"
+	"sekisho/transfer/measure"
 	"sekisho/transfer/outbox"
 	"sekisho/transfer/seal"
 )
@@ -25,6 +25,7 @@ type machine struct {
 	outbox  *outbox.Outbox
 	engines *scan.Scanner // started when first needed
 	spool   *scan.Spool
+	events  *measure.List // what the TPM's software register was extended with
 }
 
 // openMachine takes the state folder for this process and opens what every
@@ -84,45 +85,13 @@ func (m *machine) gateKeys() (*manifest.KeySet, error) {
 	return nil, &transfer.Refusal{Reason: transfer.NotEnrolled, Where: path, Err: err}
 }
 
-// signer opens the TPM and its sealing key.
-func (m *machine) signer(ctx context.Context) (*seal.Key, error) {
-	t, err := m.tpm(ctx)
-	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.SealFailed, Where: "TPM", Err: err}
-	}
-	key, err := t.Key()
-	if errors.Is(err, seal.ErrNoKey) {
-		return nil, &transfer.Refusal{Reason: transfer.NotEnrolled, Where: "TPM", Err: err}
-	}
-	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.SealFailed, Where: "TPM", Err: err}
-	}
-	if key.Software() {
-		m.Console.Note("software TPM: the seal is a demonstration")
-	}
-	return key, nil
-}
-
-func (m *machine) tpm(ctx context.Context) (*seal.TPM, error) {
-	open := func() (*seal.TPM, error) { return seal.OpenSoftware(ctx, m.Path("tpm")) }
-	if m.TPM.Kind == "device" {
-		open = func() (*seal.TPM, error) { return seal.OpenDevice(ctx, m.TPM.Device) }
-	}
-	t, err := open()
+// drive opens the drive at path, settles what the receipts on it accept, and takes
+// IT's approvals from it.
+func (m *machine) drive(path, staff string, erase bool) (*drive.Drive, error) {
+	d, err := m.openDrive(path)
 	if err != nil {
 		return nil, err
 	}
-	m.OnClose(t.Close)
-	return t, nil
-}
-
-// drive opens the drive at path and settles what the receipts on it accept.
-func (m *machine) drive(path, staff string, erase bool) (*drive.Drive, error) {
-	d, err := drive.Open(path)
-	if err != nil {
-		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
-	}
-	m.OnClose(d.Close)
 	keys, err := m.gateKeys()
 	if err != nil {
 		return nil, err
@@ -140,8 +109,21 @@ func (m *machine) drive(path, staff string, erase bool) (*drive.Drive, error) {
 			m.Console.Note("receipt: transfer %s was refused: %s", r.Transfer, console.TextOf(transfer.Reason(r.Reason), m.Console.Lang).What)
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range unknown {
 		m.Console.Note("the drive holds a receipt that is not of gate %s and was left alone: %q", keys.Gate, name)
 	}
-	return d, err
+	return d, m.takeApprovals(d, staff)
+}
+
+// openDrive opens the drive and reads nothing of it.
+func (m *machine) openDrive(path string) (*drive.Drive, error) {
+	d, err := drive.Open(path)
+	if err != nil {
+		return nil, &transfer.Refusal{Reason: transfer.NoDrive, Err: err}
+	}
+	m.OnClose(d.Close)
+	return d, nil
 }

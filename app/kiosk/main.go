@@ -29,11 +29,16 @@ var commands = []console.Command{
 	{Name: "prepare", Short: "read, scan and pack a source into the outbox", Run: runPrepare},
 	{Name: "write", Short: "write the bags that are due to a drive and seal them", Run: runWrite},
 	{Name: "send", Short: "prepare and write in one", Run: runSend},
+	{Name: "seal", Short: "seal what was written while the kiosk's state was not approved", Run: runSeal},
 	{Name: "outbox", Short: "list what waits for a drive or a receipt", Run: runOutbox},
 	{Name: "log list", Short: "list the data transfer records", Run: runLogList},
 	{Name: "log verify", Short: "check that no record was changed or removed", Run: runLogVerify},
 	{Name: "enrol request", Short: "make the file that asks a gate to enrol this kiosk", Run: runEnrolRequest},
+	{Name: "enrol answer", Short: "answer the gate's challenge and trust the gate", Run: runEnrolAnswer},
 	{Name: "enrol trust", Short: "trust the gate whose keys are in a file", Run: runEnrolTrust},
+	{Name: "measure", Short: "extend the TPM with this program and its files, once at each start", Run: runMeasure},
+	{Name: "state", Short: "show the measured state, and whether IT has approved it", Run: runState},
+	{Name: "approve", Short: "take IT's approval of a state", Run: runApprove},
 	{Name: "version", Short: "say which version this is", Run: runVersion},
 }
 

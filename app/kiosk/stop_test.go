@@ -24,8 +24,7 @@ func night(t *testing.T) (dir string) {
 	cfg := bytes.Replace(config.KioskExample, []byte("part_mib = 128"), []byte("part_mib = 1"), 1)
 	noise := rand.NewChaCha8([32]byte{})
 	for _, err := range []error{
-		os.WriteFile(filepath.Join(dir, "kiosk.toml"), cfg, 0o600),
-		os.WriteFile(filepath.Join(dir, "gate.toml"), config.GateExample, 0o600),
+		script.Configure(dir), os.WriteFile(filepath.Join(dir, "kiosk.toml"), cfg, 0o600),
 		os.Mkdir(filepath.Join(dir, "drive"), 0o700), os.Mkdir(filepath.Join(dir, "export"), 0o700),
 	} {
 		if err != nil {
@@ -39,14 +38,7 @@ func night(t *testing.T) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range []string{
-		"gate keys create -config gate.toml -recovery recovery.key -keys keys.json", "kiosk enrol request -config kiosk.toml request.json",
-		"gate enrol accept -config gate.toml request.json", "kiosk enrol trust -config kiosk.toml keys.json",
-	} {
-		if out, err := program(dir, args).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", args, err, out)
-		}
-	}
+	script.Enrol(t, dir)
 	return dir
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"sekisho/app/console"
 	"sekisho/transfer"
+	"sekisho/transfer/approval"
 	"sekisho/transfer/drive"
 	"sekisho/transfer/outbox"
 )
@@ -85,12 +86,26 @@ func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags 
 	if len(earlier) > 0 && len(bags) > 0 {
 		m.Console.Note("%s from before goes along", console.Count(int64(len(earlier)), "bag"))
 	}
-	key, err := m.signer(ctx)
+	return m.writeBags(ctx, d, staff, append(earlier, bags...), asked)
+}
+
+// writeBags writes and seals the bags in this order. In a state that IT has not
+// approved each is written all the same: kiosk seal -pending goes on from there.
+func (m *machine) writeBags(ctx context.Context, d *drive.Drive, staff string, bags []*outbox.Bag, asked func(*outbox.Bag) bool) error {
+	t, key, err := m.signer(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := m.present(t)
+	if err != nil {
+		return sealTrouble(err)
+	}
+	verdict, err := m.judge(state)
 	if err != nil {
 		return err
 	}
 	var worst error
-	for _, b := range append(earlier, bags...) {
+	for _, b := range bags {
 		err := transfer.Write(ctx, transfer.Writing{Outbox: m.outbox, Drive: d, Signer: key, Software: "sekisho kiosk " + version,
 			Ledger: m.Ledger, Staff: staff, Watcher: transfer.Watcher{Progress: m.Console.Progress}}, b)
 		if ctx.Err() != nil {
@@ -99,7 +114,8 @@ func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags 
 		if err != nil {
 			report(m.Console, b, err)
 			worst = console.Worse(worst, console.Said(err))
-			if transfer.AsRefusal(err, transfer.Failed).Reason == transfer.BagDamaged {
+			switch transfer.AsRefusal(err, transfer.Failed).Reason {
+			case transfer.BagDamaged, transfer.UnapprovedState:
 				continue
 			}
 			return worst // the next bag would meet the same drive
@@ -109,7 +125,28 @@ func (m *machine) write(ctx context.Context, d *drive.Drive, staff string, bags 
 			worst = console.Worse(worst, partial(b))
 		}
 	}
+	if !verdict.Approved {
+		return console.Worse(worst, m.askApproval(d, state, verdict))
+	}
 	return worst
+}
+
+// askApproval says what changed and whom to ask, and gives the drive the state,
+// for IT to approve.
+func (m *machine) askApproval(d *drive.Drive, state approval.State, verdict approval.Verdict) error {
+	if !m.TPM.Approved {
+		m.Console.Note("sealed in a state that IT has not approved: the gate will hold it until then")
+	}
+	m.explain(verdict)
+	text, err := state.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := transfer.PutTrust(d, transfer.StateFile, m.Name, "", text); err != nil {
+		return err
+	}
+	m.Console.Note("  at the gate: gate approve STATE, with %s on this drive", transfer.TrustPath(transfer.StateFile, m.Name, ""))
+	return nil
 }
 
 // summary reports a bag that is ready or sealed.

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"sekisho/transfer"
+	"sekisho/transfer/approval"
+	"sekisho/transfer/drive"
+	"sekisho/transfer/ledger"
+	"sekisho/transfer/seal"
+)
+
+// Files of the state folder that are about trust.
+const (
+	approvalsDir = "approvals"     // what IT approved for this kiosk
+	ticketsDir   = "tickets"       // the TPM's own word that it checked an approval
+	requestFile  = "request.json"  // the enrolment request that waits for its challenge
+	enrolledFile = "enrolled.json" // the state that the last enrolment was answered in
+)
+
+// form says how sealing key and counter are bound, by the configuration.
+func (m *machine) form() (seal.Form, error) {
+	if !m.TPM.Approved {
+		return seal.Form{}, nil
+	}
+	by, err := m.approvalsKey()
+	return seal.Form{Approvals: by, Tickets: m.Path(ticketsDir)}, err
+}
+
+// approvalsKey is the key of IT's approvals, from the pinned key set.
+func (m *machine) approvalsKey() (*seal.PublicKey, error) {
+	keys, err := m.gateKeys()
+	if err != nil {
+		return nil, err
+	}
+	by, err := seal.ParsePublicKey([]byte(keys.Approvals))
+	if err != nil {
+		return nil, &transfer.Refusal{Reason: transfer.NotEnrolled, Where: "approvals key", Err: err}
+	}
+	return by, nil
+}
+
+func (m *machine) approvalStore() (approval.Store, error) {
+	by, err := m.approvalsKey()
+	return approval.Store{Dir: m.Path(approvalsDir), Keys: []*seal.PublicKey{by}, Kiosk: m.Name}, err
+}
+
+// approvals lists what IT approved for this kiosk; none before it has a gate.
+func (m *machine) approvals() ([]*approval.Approval, error) {
+	store, err := m.approvalStore()
+	if r := transfer.AsRefusal(err, ""); err != nil && r.Reason == transfer.NotEnrolled {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store.List()
+}
+
+// takeApprovals keeps the approvals that the drive brought. One that does not
+// hold is said and left alone: the night goes on without it.
+func (m *machine) takeApprovals(d *drive.Drive, staff string) error {
+	files, err := transfer.TrustFiles(d, transfer.ApprovalFile, m.Name)
+	if err != nil {
+		return err
+	}
+	for _, envelope := range files {
+		a, err := m.takeApproval(envelope, staff)
+		switch {
+		case err == nil && a == nil: // it was here
+		case err == nil:
+			m.Console.Note("approval %s of IT was taken from the drive; it ends on %s", a.ID(), day(a.Until))
+		case transfer.AsRefusal(err, transfer.Failed).Reason == transfer.ApprovalRefused:
+			m.Console.Result("", transfer.ApprovalRefused, "", err)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// takeApproval keeps one approval and records it; nil when it is here already.
+func (m *machine) takeApproval(envelope []byte, staff string) (*approval.Approval, error) {
+	store, err := m.approvalStore()
+	if err != nil {
+		return nil, err
+	}
+	before, err := store.List()
+	if err != nil {
+		return nil, err
+	}
+	a, err := store.Add(envelope)
+	if errors.Is(err, seal.ErrBadSeal) || errors.Is(err, seal.ErrMalformed) || errors.Is(err, approval.ErrAuthorization) || errors.Is(err, approval.ErrOtherKiosk) || errors.Is(err, approval.ErrRevoked) {
+		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(before, func(b *approval.Approval) bool { return b.ID() == a.ID() }) {
+		return nil, nil
+	}
+	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Result: "approved",
+		Facts: map[string]string{"approval": a.ID(), "until": a.Until.Format(time.RFC3339)}})
+	return a, err
+}
+
+// enrolledState is the state in which this kiosk answered its enrolment; the
+// gate takes it for approved.
+func (m *machine) enrolledState() (approval.State, bool, error) {
+	data, err := os.ReadFile(m.Path(enrolledFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return approval.State{}, false, nil
+	}
+	if err != nil {
+		return approval.State{}, false, err
+	}
+	s, err := approval.ParseState(data)
+	if err != nil {
+		return approval.State{}, false, fmt.Errorf("%q: %w", m.Path(enrolledFile), err)
+	}
+	return s, true, nil
+}
+
+// judge compares a state with all that is approved here. The state at enrolment
+// counts for the gate; a TPM in the bound form knows nothing but approvals.
+func (m *machine) judge(s approval.State) (approval.Verdict, error) {
+	approved, err := m.approvals()
+	if err != nil {
+		return approval.Verdict{}, err
+	}
+	was, ok, err := m.enrolledState()
+	if err != nil {
+		return approval.Verdict{}, err
+	}
+	if ok && !m.TPM.Approved {
+		approved = append(approved, approval.AtEnrolment(was))
+	}
+	return approval.Judge(s, approved, time.Now()), nil
+}
+
+// present is the state that the TPM is in now.
+func (m *machine) present(t *seal.TPM) (approval.State, error) {
+	registers, err := t.Registers()
+	if err != nil {
+		return approval.State{}, err
+	}
+	info, err := t.Info()
+	if err != nil {
+		return approval.State{}, err
+	}
+	return approval.State{Kiosk: m.Name, Software: m.TPM.Register, Registers: registers, Events: m.events,
+		Firmware: info.Firmware, SoftwareTPM: info.Software, Time: time.Now().UTC().Truncate(time.Second)}, nil
+}
+
+// explain says in plain words what changed, and whom to ask.
+func (m *machine) explain(v approval.Verdict) {
+	for line := range strings.Lines(v.Text(m.Console.Lang)) {
+		m.Console.Note("  %s", strings.TrimSuffix(line, "\n"))
+	}
+	ask := "ask"
+	if m.Console.Lang == "ja" {
+		ask = "連絡先"
+	}
+	m.Console.Note("  %s: %s", ask, m.Contact)
+}
+
+func day(t time.Time) string { return t.Local().Format("2006-01-02") }
