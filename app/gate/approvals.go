@@ -143,7 +143,10 @@ func runRevoke(_ context.Context, c *console.Console, args []string) (err error)
 	if errors.Is(err, approval.ErrNone) {
 		err = m.revokeEnrolled(rest[0])
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, approval.ErrNone) {
+	if errors.Is(err, approval.ErrRevoked) {
+		return &console.UsageError{Err: err}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return console.Usagef("there is no approval %q, and no kiosk of that name; gate approvals lists them", rest[0])
 	}
 	if err != nil {

@@ -70,7 +70,7 @@ var others = map[string]struct {
 	"github.com/dutchcoders/go-clamd":   {by: []string{"scan"}, oneFile: true},
 	"github.com/elastic/go-seccomp-bpf": {by: []string{"scan"}, oneFile: true},
 	"github.com/google/go-attestation":  {by: []string{"transfer/enrol"}, oneFile: true},
-	"github.com/google/go-tpm":          {by: []string{"transfer/seal"}},
+	"github.com/google/go-tpm":          {by: []string{"app/internal/script", "transfer/seal"}}, // the former to reset a chip
 	"github.com/hillu/go-yara":          {by: []string{"scan"}, oneFile: true},
 	"github.com/pelletier/go-toml":      {by: []string{"app/config", "app/console"}},
 	"github.com/rogpeppe/go-internal":   {by: []string{"app/internal/script"}},

@@ -55,6 +55,9 @@ func (f *revocationFile) check() error {
 // before anything else; the envelope is kept, and a broken one can be revoked
 // too. After an interruption Revoke may be called again.
 func (s Store) Revoke(id, by, reason string, at time.Time) error {
+	if !validID(id) {
+		return fmt.Errorf("revoking approval %.80q: %w", id, ErrNone)
+	}
 	f := revocationFile{revocationFormat, Revocation{id, at.UTC().Truncate(time.Second), by, reason}}
 	if err := f.check(); err != nil {
 		return fmt.Errorf("revoking: %w", err)

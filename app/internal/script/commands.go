@@ -2,6 +2,8 @@ package script
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,11 +32,15 @@ var export = map[string]string{
 	"002/0000002/20261121/ADT12": "MSH|^~\\&|a third\r",
 }
 
-// configure writes the example configurations, as a first set-up does.
-func configure(dir string) error {
+// Configure writes the example configurations, as the set-up of a demonstration
+// does: with the root of a software TPM, on purpose. Beside them lies the
+// passphrase of the keys that are IT's.
+func Configure(dir string) error {
+	gate := bytes.Replace(config.GateExample, []byte("# software_tpm_roots"), []byte("software_tpm_roots"), 1)
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "kiosk.toml"), config.KioskExample, 0o644),
-		os.WriteFile(filepath.Join(dir, "gate.toml"), config.GateExample, 0o644))
+		os.WriteFile(filepath.Join(dir, "gate.toml"), gate, 0o644),
+		os.WriteFile(filepath.Join(dir, "offline.passphrase"), []byte(passphrase+"\n"), 0o600))
 }
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
@@ -42,11 +48,22 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // commands are those that scripts have beside testscript's own.
 func commands(n *nights) map[string]command {
 	return map[string]command{
-		// night STATE: begin with a kiosk and a gate that are enrolled, with a
-		// drive that is sealed, or with one that the gate has accepted.
+		// night STATE: begin with a gate that has its keys, with a kiosk and a gate
+		// that are enrolled, with a drive that is sealed, or with one that the gate
+		// has accepted.
 		"night": want(1, func(ts *testscript.TestScript, args []string) { ts.Check(n.night(args[0], ts.MkAbs("."))) }),
 		// examples: begin with the example configurations alone.
-		"examples": want(0, func(ts *testscript.TestScript, _ []string) { ts.Check(configure(ts.MkAbs("."))) }),
+		"examples": want(0, func(ts *testscript.TestScript, _ []string) { ts.Check(Configure(ts.MkAbs("."))) }),
+		// enrol KIOSK GATE: the kiosk and the gate of these configurations come to
+		// trust each other; the gate has its keys.
+		"enrol": want(2, people(enrolment)),
+		// approve KIOSK GATE: IT approves the state that the kiosk is in.
+		"approve": want(2, people(approval)),
+		// shown NAME FILE: set the variable to what FILE shows for two people to
+		// compare.
+		"shown": want(2, shown),
+		// chip NAME [restart|fill|mute|off]: a TPM that is a device.
+		"chip": newChips().command,
 		// exit CODE PROGRAM ARG...: run it and demand that exit code.
 		"exit": exit,
 		// contract KIND: standard output holds nothing but lines of that kind.
@@ -91,7 +108,8 @@ func commands(n *nights) map[string]command {
 				ts.Fatalf("%s:\n%s\n%s:\n%s", args[0], a, args[1], b)
 			}
 		}),
-		// secrets KEYFILE...: no file below here but these holds a private key.
+		// secrets FILE...: no file below here but these holds a private key, a
+		// passphrase or the secret of an enrolment, and these are their owner's.
 		"secrets": secrets,
 	}
 }
@@ -128,7 +146,7 @@ func exit(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s holds what must not reach a terminal: %q", name, said)
 		}
 		if s := secret([]byte(said)); s != "" {
-			ts.Fatalf("%s holds a private key: %q", name, s)
+			ts.Fatalf("%s holds a secret: %q", name, s)
 		}
 	}
 }
@@ -175,7 +193,12 @@ func tree(ts *testscript.TestScript, dir string) string {
 	return b.String()
 }
 
-var private = regexp.MustCompile(`(?i)AGE-SECRET-KEY-[A-Z-]*1[A-Z0-9]{8}|BEGIN [A-Z ]*PRIVATE KEY`)
+const passphrase = "an invented passphrase"
+
+// challenged is the secret of an enrolment that waits for its answer.
+var challenged = regexp.MustCompile(`"secret":"([A-Za-z0-9+/]{43}=)"`)
+
+var private = regexp.MustCompile(`(?i)AGE-SECRET-KEY-[A-Z-]*1[A-Z0-9]{8}|BEGIN [A-Z ]*PRIVATE KEY|` + passphrase + `|` + challenged.String())
 
 // secret returns what only a key file may hold.
 func secret(data []byte) string {
@@ -183,32 +206,60 @@ func secret(data []byte) string {
 }
 
 func secrets(ts *testscript.TestScript, neg bool, args []string) {
+	files := contents(ts)
 	var holding []string
+	for name, data := range files {
+		if secret(data) == "" {
+			continue
+		}
+		holding = append(holding, name)
+		if !owners(ts, name) {
+			ts.Fatalf("%s can be read by others", name)
+		}
+		for _, m := range challenged.FindAllSubmatch(data, -1) {
+			raw, err := base64.StdEncoding.DecodeString(string(m[1]))
+			ts.Check(err)
+			for other, data := range files {
+				if other != name && (bytes.Contains(data, m[1]) || bytes.Contains(data, raw) || bytes.Contains(data, []byte(hex.EncodeToString(raw)))) {
+					ts.Fatalf("%s holds the secret of %s", other, name)
+				}
+			}
+		}
+	}
+	slices.Sort(holding)
+	slices.Sort(args)
+	if neg || !slices.Equal(holding, args) {
+		ts.Fatalf("secrets are in %q, expected in %q", holding, args)
+	}
+}
+
+// contents reads all files below here.
+func contents(ts *testscript.TestScript) map[string][]byte {
+	files := make(map[string][]byte)
 	root := ts.MkAbs(".")
 	ts.Check(filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil || secret(data) == "" {
 			return err
 		}
 		name, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		holding = append(holding, name)
-		for p := path; p != root; p = filepath.Dir(p) { // itself, or a folder it lies in, is its owner's alone
-			if info, err := os.Stat(p); err == nil && info.Mode().Perm()&0o077 == 0 {
-				return nil
-			}
-		}
-		ts.Fatalf("%s can be read by others", name)
+		files[name], err = os.ReadFile(path)
 		return err
 	}))
-	slices.Sort(holding)
-	slices.Sort(args)
-	if neg || !slices.Equal(holding, args) {
-		ts.Fatalf("private keys are in %q, expected in %q", holding, args)
+	return files
+}
+
+// owners says whether a file, or a folder it lies in, is its owner's alone.
+func owners(ts *testscript.TestScript, name string) bool {
+	root := ts.MkAbs(".")
+	for p := ts.MkAbs(name); p != root; p = filepath.Dir(p) {
+		info, err := os.Stat(p)
+		ts.Check(err)
+		if info.Mode().Perm()&0o077 == 0 {
+			return true
+		}
 	}
+	return false
 }

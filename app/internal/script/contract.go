@@ -21,6 +21,8 @@ var kinds = map[string]func(line string) (last bool, err error){
 	"outbox":      strict[bag],
 	"records":     strict[record],
 	"verified":    strict[verified],
+	"state":       strict[measured],
+	"approvals":   strict[approved],
 }
 
 type finding struct {
@@ -87,6 +89,21 @@ type verified struct {
 	Fault   *string `json:"fault"`
 	First   *int64  `json:"first"`
 	Detail  *string `json:"detail"`
+}
+
+type measured struct {
+	State    string            `json:"state"`
+	Approved *bool             `json:"approved"`
+	Approval *string           `json:"approval"`
+	Measured map[string]string `json:"measured"`
+}
+
+type approved struct {
+	Approval *string    `json:"approval"`
+	State    *string    `json:"state"`
+	Kiosk    string     `json:"kiosk"`
+	Standing string     `json:"standing"`
+	Until    *time.Time `json:"until"`
 }
 
 func strict[T any](line string) (bool, error) { return true, decode(line, new(T)) }

@@ -73,12 +73,8 @@ var states = []struct {
 	name     string
 	commands [][]string
 }{
-	{"enrolled", [][]string{
-		{"gate", "keys", "create", "-config", "gate.toml", "-recovery", "recovery.key", "-keys", "keys.json"},
-		{"kiosk", "enrol", "request", "-config", "kiosk.toml", "request.json"},
-		{"gate", "enrol", "accept", "-config", "gate.toml", "request.json"},
-		{"kiosk", "enrol", "trust", "-config", "kiosk.toml", "keys.json"},
-	}},
+	{"keys", [][]string{create}},
+	{"enrolled", [][]string{enrolment("kiosk.toml", "gate.toml")}},
 	{"sealed", [][]string{{"kiosk", "send", "-config", "kiosk.toml", "-workflow", "export", "-drive", "drive"}}},
 	{"accepted", [][]string{{"gate", "import", "-config", "gate.toml", "drive"}}},
 }
@@ -127,7 +123,7 @@ func first(dir string) error {
 			return err
 		}
 	}
-	return configure(dir)
+	return Configure(dir)
 }
 
 func run(dir string, args ...string) error {
