@@ -67,8 +67,8 @@ func (m *machine) listApprovals(all bool) error {
 		return err
 	}
 	for _, k := range kiosks {
-		if s, ok := approval.Enrolled(k); ok {
-			c.Say("enrolled  %s  kiosk %s on %s", s.ID(), k.Name, k.Enrolled.Local().Format("2006-01-02"))
+		if _, ok := approval.Enrolled(k); ok {
+			c.Say("enrolled  %s  on %s, in the state of that day", k.Name, k.Enrolled.Local().Format("2006-01-02"))
 			if c.JSON {
 				c.Print(approvalLine{Approval: k.Name, Kiosk: k.Name, Standing: "enrolled"})
 			}
@@ -125,6 +125,9 @@ func runRevoke(_ context.Context, c *console.Console, args []string) (err error)
 	}
 	if err := console.CheckStaff(staff); err != nil {
 		return err
+	}
+	if len(reason) > approval.MaxReason {
+		return console.Usagef("-reason: at most %d bytes", approval.MaxReason)
 	}
 	m, err := openMachine(c, f.Config)
 	if err != nil {

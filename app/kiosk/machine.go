@@ -115,7 +115,7 @@ func (m *machine) drive(path, staff string, erase bool) (*drive.Drive, error) {
 	for _, name := range unknown {
 		m.Console.Note("the drive holds a receipt that is not of gate %s and was left alone: %q", keys.Gate, name)
 	}
-	return d, m.takeApprovals(d, staff)
+	return d, m.takeApprovals(d, staff, erase)
 }
 
 // openDrive opens the drive and reads nothing of it.

@@ -42,7 +42,7 @@ func runState(ctx context.Context, c *console.Console, args []string) (err error
 		if err != nil {
 			return err
 		}
-		if err := m.takeApprovals(d, ""); err != nil {
+		if err := m.takeApprovals(d, "", true); err != nil {
 			return err
 		}
 	}

@@ -64,17 +64,20 @@ func (m *machine) approvals() ([]*approval.Approval, error) {
 }
 
 // takeApprovals keeps the approvals that the drive brought. One that does not
-// hold is said and left alone: the night goes on without it.
-func (m *machine) takeApprovals(d *drive.Drive, staff string) error {
+// hold is said and left alone: the night goes on without it. With erase the question
+// that they answer goes from the drive.
+func (m *machine) takeApprovals(d *drive.Drive, staff string, erase bool) error {
 	files, err := transfer.TrustFiles(d, transfer.ApprovalFile, m.Name)
 	if err != nil {
 		return err
 	}
+	taken := 0
 	for _, envelope := range files {
 		a, err := m.takeApproval(envelope, staff)
 		switch {
 		case err == nil && a == nil: // it was here
 		case err == nil:
+			taken++
 			m.Console.Note("approval %s of IT was taken from the drive; it ends on %s", a.ID(), day(a.Until))
 		case transfer.AsRefusal(err, transfer.Failed).Reason == transfer.ApprovalRefused:
 			m.Console.Result("", transfer.ApprovalRefused, "", err)
@@ -82,7 +85,10 @@ func (m *machine) takeApprovals(d *drive.Drive, staff string) error {
 			return err
 		}
 	}
-	return nil
+	if taken == 0 || !erase {
+		return nil
+	}
+	return transfer.RemoveTrust(d, transfer.StateFile, m.Name, "") // it has been answered
 }
 
 // takeApproval keeps one approval and records it; nil when it is here already.

@@ -185,7 +185,7 @@ func (f *approvalFile) check() error {
 	case !validName(f.By):
 		return fmt.Errorf("staff number is %.80q", f.By)
 	case !validText(f.Reason):
-		return fmt.Errorf("reason is not one line of at most %d bytes", maxReason)
+		return fmt.Errorf("reason is not one line of at most %d bytes", MaxReason)
 	}
 	if err := f.Registers.check(f.Software); err != nil {
 		return err

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-const maxReason = 200 // bytes of a reason
+// MaxReason bounds the reason of an approval or a revocation, in bytes.
+const MaxReason = 200
 
 // marshal gives the canonical form of v: compact JSON in field order, and a
 // line feed.
@@ -49,7 +50,7 @@ func validName(s string) bool {
 
 // validText: what a person wrote in one line, and a screen shows as it is.
 func validText(s string) bool {
-	return len(s) <= maxReason && utf8.ValidString(s) &&
+	return len(s) <= MaxReason && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
 }
 
