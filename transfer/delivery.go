@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sekisho/transfer/drive"
+	"sekisho/transfer/enrol"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
 	"sekisho/transfer/vault"
@@ -122,9 +123,9 @@ func (d *delivery) checkStatement(text []byte, st *manifest.Statement) error {
 		return refusef(Malformed, d.id, "the folder of transfer %s has another name", st.Transfer)
 	case st.GateKeys == keys:
 	case slices.Contains(d.EarlierKeys, st.GateKeys):
-		d.note("it was made for an earlier key set of this gate, %s: give the kiosk the new one", st.GateKeys)
+		d.note("it was made for an earlier key set of this gate, %s: give the kiosk the new one (kiosk enrol trust -replace)", enrol.KeysFingerprint(st.GateKeys))
 	default:
-		return refusef(WrongGate, d.id, "it was made for the key set %s, this gate has %s", st.GateKeys, keys)
+		return refusef(WrongGate, d.id, "it was made for the key set %s, this gate has %s; kiosk state and gate keys show name them", enrol.KeysFingerprint(st.GateKeys), enrol.KeysFingerprint(keys))
 	}
 	d.text, d.statement = text, st
 	if root := d.by.Kiosk.Root; d.by.Software && !d.SoftwareRoots[root] {
@@ -162,9 +163,7 @@ func (d *delivery) hash() manifest.Hash { return sha256.Sum256(d.text) }
 
 // note adds what a person should know of the transfer, whatever becomes of it.
 func (d *delivery) note(format string, args ...any) {
-	note := fmt.Sprintf(format, args...)
-	d.Log.Warn(note, "transfer", d.id)
-	d.notes = append(d.notes, note)
+	d.notes = append(d.notes, fmt.Sprintf(format, args...))
 }
 
 // stateOf identifies the registers' values of a seal.

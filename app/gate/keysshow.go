@@ -12,6 +12,14 @@ import (
 	"sekisho/transfer/manifest"
 )
 
+// keyLine is one key, as keys show prints it with -json.
+type keyLine struct {
+	Key  string    `json:"key"` // its purpose
+	ID   string    `json:"id"`
+	Made time.Time `json:"made"`
+	File string    `json:"file"` // or offline
+}
+
 func runKeysShow(_ context.Context, c *console.Console, args []string) error {
 	f := console.NewFlags("gate", "keys show", "-config FILE",
 		"Show the digest of the key set, for comparison with a kiosk, and each key with its id and age. Earlier key sets follow.")
@@ -42,6 +50,9 @@ func runKeysShow(_ context.Context, c *console.Console, args []string) error {
 		where := "offline"
 		if p.file != "" {
 			where = m.Path(p.file)
+		}
+		if c.JSON {
+			c.Print(keyLine{Key: p.name, ID: id, Made: since(p), File: where})
 		}
 		c.Say("  %-11s  %s  %s  %s", p.name, id, madeOn(since(p)), where)
 	}

@@ -35,7 +35,8 @@ func runRecoveryExport(ctx context.Context, c *console.Console, args []string) e
 	}
 	x := transfer.RecoveryExport{Gate: m.Name, Vault: m.vault, KeySets: setsOf(keys, earlier), Checked: checks.Checked}
 	if checks.Unchecked(all) == 0 {
-		return console.Usagef("there is nothing to check: the recovery key was tried on every generation")
+		c.Say("there is nothing to check: the recovery key was tried on every generation")
+		return nil
 	}
 	var n transfer.RecoveryCount
 	if err := writeNew(rest[0], func(w io.Writer) (err error) {
@@ -182,8 +183,22 @@ func recoveryStatus(c *console.Console, name string, args []string) error {
 		return err
 	}
 	m.Console = c
+	if c.JSON {
+		line := checksLine{Generations: len(all), Untried: checks.Unchecked(all)}
+		if !checks.Last.IsZero() {
+			line.Last = &checks.Last
+		}
+		c.Print(line)
+	}
 	m.sayChecks(all, checks)
 	return nil
+}
+
+// checksLine is what recovery-check says with -json.
+type checksLine struct {
+	Generations int        `json:"generations"`
+	Untried     int        `json:"untried"`
+	Last        *time.Time `json:"last,omitempty"` // the recovery key was tried
 }
 
 // openChecks opens what is read only.

@@ -40,9 +40,9 @@ func (r Recovery) draw(p *page) error {
 	p.at(margin, p.y+15, 30, ink, "回復鍵")
 	p.at(margin+37, p.y+15, 15, grey, "Recovery key")
 	p.y += 21
-	p.paragraph(margin, width, 9.5, ink, "この鍵は、下の受入装置に保管されたすべてのバックアップを開きます。受入装置が壊れても、Sekisho がなくても開けられます。この紙を手にした人は誰でも開けられるので、現金より大切に保管してください。")
+	p.paragraph(margin, width, 9.5, ink, "この鍵は、下の作成日以降に下の受入装置に保管された、すべてのバックアップを開きます。受入装置が壊れても、Sekisho がなくても開けられます。この紙を手にした人は誰でも開けられるので、現金より大切に保管してください。")
 	p.y += 1
-	p.paragraph(margin, width, 8.5, grey, "This key opens every backup that the gate below keeps, also when the gate is lost, and without Sekisho. Whoever holds this paper can open them: guard it more closely than money.")
+	p.paragraph(margin, width, 8.5, grey, "This key opens every backup that the gate below keeps since the date below, also when the gate is lost, and without Sekisho. Whoever holds this paper can open them: guard it more closely than money.")
 	p.y += 4
 	r.table(p)
 	p.y += 5
