@@ -31,7 +31,7 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	f := console.NewFlags("kiosk", "outbox", "-config FILE [-drive FOLDER] [-discard ID] [-staff N] [-all] [-json]",
 		"List what waits for a drive or a receipt. With -drive, receipts found on it settle bags first; the drive is not changed.")
 	f.StringVar(&drivePath, "drive", "", "read the receipts on this drive, a mounted `folder`")
-	f.StringVar(&discard, "discard", "", "give up the held or damaged `transfer`; what was left out of it stays in quarantine")
+	f.StringVar(&discard, "discard", "", "give up the `transfer`: held, damaged, or made for keys that the gate has no more")
 	f.BoolVar(&all, "all", false, "list the accepted and the discarded too")
 	f.Staff(&staff)
 	if _, err := f.Parse(c, args, 0); err != nil {
@@ -92,16 +92,27 @@ func runOutbox(_ context.Context, c *console.Console, args []string) error {
 	return nil
 }
 
-// discard gives up a bag that cannot be carried.
+// discard gives up a bag that cannot be carried: held, damaged, or made for keys
+// that the gate may not have any more.
 func (m *machine) discard(id, staff string) error {
 	b, err := m.outbox.Bag(id)
-	if err != nil || b.Dropped || b.Held == "" && !b.Damaged {
-		return console.Usagef("the outbox holds no transfer %q that is held or damaged; only such are discarded", id)
+	if err != nil || b.Dropped || b.Settled || b.Held == "" && !b.Damaged && !m.madeForOthers(b) {
+		return console.Usagef("the outbox holds no transfer %q that is held, damaged or made for other keys than the pinned ones; only such are discarded", id)
 	}
 	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Transfer: id, Result: "discarded", Reason: b.Held}); err != nil {
 		return err
 	}
 	return b.Drop()
+}
+
+// madeForOthers says that the bag was made for another key set than the pinned one.
+func (m *machine) madeForOthers(b *outbox.Bag) bool {
+	keys, err := m.gateKeys()
+	if err != nil {
+		return false
+	}
+	digest, err := keys.Digest()
+	return err == nil && b.Statement.GateKeys != digest
 }
 
 // States of a bag.

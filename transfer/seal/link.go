@@ -16,7 +16,7 @@ const (
 	// under a second.
 	commandTimeout = 30 * time.Second
 	// keyTimeout bounds the making of a key: for RSA a chip searches primes.
-	keyTimeout = 2 * time.Minute
+	keyTimeout = time.Minute
 
 	firstPause = 5 * time.Millisecond // before a busy TPM is asked again; then double
 	lastPause  = 250 * time.Millisecond

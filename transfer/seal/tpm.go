@@ -14,7 +14,7 @@ import (
 
 // TPM is an open TPM 2.0. It is safe for concurrent use: operations of several
 // commands run one after the other. No call waits for ever: a command not
-// answered within half a minute (two minutes for the making of a key) fails with
+// answered within half a minute (a minute for the making of a key) fails with
 // ErrNoAnswer, and so does every later one until the TPM is opened again.
 type TPM struct {
 	mu       sync.Mutex // held over an operation, so its sequences and loaded keys are its own
