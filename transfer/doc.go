@@ -4,6 +4,7 @@
 //	outbox → drive → read back → seal                                          write.go   (kiosk, with the carrier)
 //	drive → seal.Open → staging → manifest.Parse → parts → scan → vault → receipt   inbound.go (gate)
 //	vault → parts → folder                                                     restore.go (gate)
+//	requests, challenges, answers, states, approvals ↔ drive                   trust.go   (both)
 //	                             ledger notes both ends
 //
 // A flow takes what it needs as arguments, opened by its caller, and reports by

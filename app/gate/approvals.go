@@ -20,6 +20,7 @@ import (
 type approvalLine struct {
 	Approval string     `json:"approval,omitempty"`
 	State    string     `json:"state,omitempty"` // that waits
+	Proof    string     `json:"proof,omitempty"` // of a state that waits: sealed or claimed
 	Kiosk    string     `json:"kiosk"`
 	Standing string     `json:"standing"` // waits, enrolled, holds, later, ended, revoked
 	Until    *time.Time `json:"until,omitempty"`
@@ -42,12 +43,16 @@ func runApprovals(_ context.Context, c *console.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range waiting {
-		c.Say("waits     %s  %s", s.ID(), s.Time.Local().Format("2006-01-02 15:04"))
-		if c.JSON {
-			c.Print(approvalLine{State: s.ID(), Kiosk: s.Kiosk, Standing: "waits"})
+	for _, w := range waiting {
+		proof, how := "claimed", "claimed by the kiosk's request for enrolment"
+		if w.Sealed {
+			proof, how = "sealed", "proved by the kiosk's seal"
 		}
-		if err := m.showState(s); err != nil {
+		c.Say("waits     %s  %s, %s", w.ID(), w.Time.Local().Format("2006-01-02 15:04"), how)
+		if c.JSON {
+			c.Print(approvalLine{State: w.ID(), Proof: proof, Kiosk: w.Kiosk, Standing: "waits"})
+		}
+		if err := m.showState(w.State); err != nil {
 			return err
 		}
 	}
@@ -126,8 +131,8 @@ func runRevoke(_ context.Context, c *console.Console, args []string) (err error)
 	if err := console.CheckStaff(staff); err != nil {
 		return err
 	}
-	if len(reason) > approval.MaxReason {
-		return console.Usagef("-reason: at most %d bytes", approval.MaxReason)
+	if !approval.ValidReason(reason) {
+		return console.Usagef("-reason: one line of at most %d bytes", approval.MaxReason)
 	}
 	m, err := openMachine(c, f.Config)
 	if err != nil {
@@ -138,13 +143,18 @@ func runRevoke(_ context.Context, c *console.Console, args []string) (err error)
 	if by == "" {
 		by = "it"
 	}
-	store, err := m.approvalStore()
+	stores, err := m.approvalStore()
 	if err != nil {
 		return err
 	}
-	err = store.Revoke(rest[0], by, reason, time.Now())
+	// Recorded first: a second record after a crash is better than none.
+	record := func() error {
+		_, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Result: "revoked", Facts: map[string]string{"approval": rest[0]}})
+		return err
+	}
+	err = stores.Revoke(rest[0], by, reason, record)
 	if errors.Is(err, approval.ErrNone) {
-		err = m.revokeEnrolled(rest[0])
+		err = m.revokeEnrolled(rest[0], record)
 	}
 	if errors.Is(err, approval.ErrRevoked) {
 		return &console.UsageError{Err: err}
@@ -155,16 +165,14 @@ func runRevoke(_ context.Context, c *console.Console, args []string) (err error)
 	if err != nil {
 		return err
 	}
-	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Result: "revoked", Facts: map[string]string{"approval": rest[0]}}); err != nil {
-		return err
-	}
 	c.Say("%s is revoked: the gate holds what is sealed in that state", rest[0])
 	c.Say("A TPM that is bound to approved states knows no revocation and goes on to seal.")
 	return nil
 }
 
-// revokeEnrolled forgets the state in which a kiosk was enrolled.
-func (m *machine) revokeEnrolled(name string) error {
+// revokeEnrolled forgets the state in which a kiosk was enrolled, once record kept
+// that.
+func (m *machine) revokeEnrolled(name string, record func() error) error {
 	if !manifest.ValidName(name) {
 		return fs.ErrNotExist
 	}
@@ -178,6 +186,9 @@ func (m *machine) revokeEnrolled(name string) error {
 	k.PCRs, k.Events = nil, nil
 	data, err := k.Marshal()
 	if err != nil {
+		return err
+	}
+	if err := record(); err != nil {
 		return err
 	}
 	return durable.Replace(m.kioskPath(name), data, 0o600)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,18 +18,19 @@ import (
 )
 
 const (
-	approvalsDir = "approvals" // IT's, for all kiosks
+	approvalsDir = "approvals" // IT's, for all kiosks, a folder for each of IT's keys
 	statesDir    = "states"    // that wait for IT's decision
 	maxStateFile = 128 << 10   // bytes
 )
 
 func runApprove(_ context.Context, c *console.Console, args []string) (err error) {
 	var terms approval.Terms
-	var keyPath, passphrase, without, until, drivePath, out string
-	f := console.NewFlags("gate", "approve", "-config FILE -key FILE [-passphrase FILE] [-until DATE] [-without N,…] [-reason TEXT] [-staff N] [-drive FOLDER] [-out FILE] STATE",
-		"Approve a state in which a kiosk may seal. STATE is the id of one that gate approvals lists, or a file that kiosk state wrote.")
+	var keyPath, passphrase, shown, without, until, drivePath, out string
+	f := console.NewFlags("gate", "approve", "-config FILE -key FILE [-passphrase FILE] [-state ID] [-until DATE] [-without N,…] [-reason TEXT] [-staff N] [-drive FOLDER] [-out FILE] STATE",
+		"Approve a state in which a kiosk may seal. STATE is the id of one that gate approvals lists, or a file that kiosk state wrote: then -state is what the kiosk's own screen shows.")
 	f.StringVar(&keyPath, "key", "", "IT's approvals key, an encrypted `file`")
 	f.StringVar(&passphrase, "passphrase", "", "read its passphrase from this `file`; default: ask")
+	f.StringVar(&shown, "state", "", "of a file: the `id` of the state as the kiosk's screen shows it")
 	f.StringVar(&until, "until", "", "the approval ends on this `date`, as 2027-03-31; default a year from now")
 	f.StringVar(&without, "without", "", "leave out these `registers`, as 1,5: whatever they hold, the state is approved")
 	f.StringVar(&terms.Reason, "reason", "", "why, for the records: a line of `text`")
@@ -52,8 +52,11 @@ func runApprove(_ context.Context, c *console.Console, args []string) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	s, err := m.stateOf(rest[0])
+	s, err := m.stateOf(rest[0], shown)
 	if err != nil {
+		return err
+	}
+	if err := m.sameRegister(s); err != nil {
 		return err
 	}
 	if err := m.showState(s); err != nil { // before the passphrase: this is what is approved
@@ -112,55 +115,80 @@ func completed(terms approval.Terms, without, until string) (approval.Terms, err
 	return terms, nil
 }
 
-// stateOf finds a state by its id, or in a file.
-func (m *machine) stateOf(name string) (approval.State, error) {
-	s, err := m.pendingStates().Get(name)
-	if err == nil {
-		return s, nil
+// stateOf finds a state that waits by its id, or reads a file. Whoever carried the
+// file may have written another state into it: so its id is typed, as shown on the
+// kiosk's screen.
+func (m *machine) stateOf(name, shown string) (approval.State, error) {
+	waiting, err := m.pendingStates().List()
+	if err != nil {
+		return approval.State{}, err
 	}
-	if !errors.Is(err, approval.ErrNone) {
-		return s, err
+	for _, w := range waiting {
+		if console.SameGroups(name, w.ID()) {
+			return w.State, nil
+		}
 	}
 	data, err := console.ReadFile(name, maxStateFile)
 	if err != nil {
-		return s, console.Usagef("%q is neither the id of a state that waits (gate approvals lists them) nor a file: %w", name, err)
+		return approval.State{}, console.Usagef("%q is neither the id of a state that waits (gate approvals lists them) nor a file: %w", name, err)
 	}
-	if s, err = approval.ParseState(data); err != nil {
-		return s, console.Usagef("%q is not a kiosk's state: %w", name, err)
+	s, err := approval.ParseState(data)
+	switch {
+	case err != nil:
+		return approval.State{}, console.Usagef("%q is not a kiosk's state: %w", name, err)
+	case shown == "": // the id is not shown here: it would only be typed again
+		return approval.State{}, console.Usagef("%q says what a state of kiosk %s is: give the id that the kiosk's own screen shows with -state", name, s.Kiosk)
+	case !console.SameGroups(shown, s.ID()):
+		return approval.State{}, &transfer.Refusal{Reason: transfer.ComparisonFailed, Where: "state of kiosk " + s.Kiosk,
+			Err: fmt.Errorf("what was typed is not the id of the state in %q", name)}
 	}
 	return s, nil
 }
 
-func (m *machine) pendingStates() approval.Pending { return approval.Pending{Dir: m.Path(statesDir)} }
-
-// approvalStore is the folder of approvals, under the present key and earlier ones.
-func (m *machine) approvalStore() (approval.Store, error) {
-	keys, err := m.approvalKeys()
-	return approval.Store{Dir: m.Path(approvalsDir), Keys: keys}, err
+// sameRegister refuses a state whose software register is not the one that the
+// kiosk was enrolled with: an approval of it would let the TPM seal whatever
+// Sekisho's own register holds.
+func (m *machine) sameRegister(s approval.State) error {
+	kiosk, err := readKiosk(m.kioskPath(s.Kiosk))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it asks to be enrolled
+	}
+	if err != nil {
+		return err
+	}
+	was, ok := approval.Enrolled(kiosk)
+	if !ok || was.Software == s.Software {
+		return nil
+	}
+	return &transfer.Refusal{Reason: transfer.ApprovalRefused, Where: "kiosk " + s.Kiosk,
+		Err: fmt.Errorf("it was enrolled with the software register %d, and this state is about %d; if the kiosk was configured so on purpose, retire it (gate enrol retire) and enrol it again", was.Software, s.Software)}
 }
 
-// approve signs and keeps an approval.
+func (m *machine) pendingStates() approval.Pending { return approval.Pending{Dir: m.Path(statesDir)} }
+
+// approve signs an approval with the key in use, records it, and keeps it.
 func (m *machine) approve(key *seal.PrivateKey, s approval.State, terms approval.Terms) (*approval.Approval, error) {
-	store, err := m.approvalStore()
+	stores, err := m.approvalStore()
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(store.Keys, func(k *seal.PublicKey) bool { return k.KeyID() == key.Public().KeyID() }) {
-		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: errors.New("this is not the approvals key of this gate's key set")}
+	store := stores[0]
+	if store.Keys[0].KeyID() != key.Public().KeyID() {
+		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: errors.New("this is not the approvals key of this gate's present key set")}
 	}
 	envelope, a, err := approval.Sign(key, s, terms)
 	if err != nil {
 		return nil, console.Usagef("%w", err)
 	}
+	// Recorded first: a record without its approval is better than the reverse.
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: terms.By, Result: "approved", Facts: map[string]string{
+		"kiosk": s.Kiosk, "approval": a.ID(), "state": s.ID(), "until": a.Until.Format(time.RFC3339)}}); err != nil {
+		return nil, err
+	}
 	if _, err := store.Add(envelope); err != nil {
 		return nil, err
 	}
-	if err := m.pendingStates().Remove(s.ID()); err != nil {
-		return nil, err
-	}
-	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: terms.By, Result: "approved", Facts: map[string]string{
-		"kiosk": s.Kiosk, "approval": a.ID(), "state": s.ID(), "until": a.Until.Format(time.RFC3339)}})
-	return a, err
+	return a, m.pendingStates().Remove(s.ID())
 }
 
 func putApproval(d *drive.Drive, a *approval.Approval) error {
@@ -178,22 +206,4 @@ func unlock(c *console.Console, path, passphraseFile string) (*seal.PrivateKey, 
 		return nil, console.Usagef("%w", err)
 	}
 	return key, err
-}
-
-// approvalKeys are IT's keys of approvals, the one in use first. What an earlier
-// one approved holds until it ends or is revoked.
-func (m *machine) approvalKeys() ([]*seal.PublicKey, error) {
-	keys, earlier, err := m.history()
-	if err != nil {
-		return nil, err
-	}
-	var all []*seal.PublicKey
-	for _, set := range setsOf(keys, earlier) {
-		key, err := seal.ParsePublicKey([]byte(set.Approvals))
-		if err != nil {
-			return nil, fmt.Errorf("the approvals key: %w", err)
-		}
-		all = append(all, key)
-	}
-	return all, nil
 }

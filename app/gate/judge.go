@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
+	"sekisho/app/console"
 	"sekisho/transfer"
 	"sekisho/transfer/approval"
 	"sekisho/transfer/enrol"
@@ -21,7 +23,7 @@ func (m *machine) judge(by *seal.Opened, keep bool) error {
 		return err
 	}
 	if keep {
-		if err := m.pendingStates().Add(s); err != nil {
+		if err := m.pendingStates().Add(approval.Waiting{State: s, Sealed: true}); err != nil {
 			return err
 		}
 	}
@@ -39,11 +41,11 @@ func (m *machine) verdict(by *seal.Opened) (approval.Verdict, approval.State, er
 // judged compares a state with all that is approved: by IT, and by the enrolment
 // of the kiosk, which may be nil.
 func (m *machine) judged(s approval.State, kiosk *seal.Kiosk) (approval.Verdict, error) {
-	store, err := m.approvalStore()
+	stores, err := m.approvalStore()
 	if err != nil {
 		return approval.Verdict{}, err
 	}
-	approved, err := store.List()
+	approved, err := stores.List()
 	if err != nil {
 		return approval.Verdict{}, err
 	}
@@ -55,23 +57,27 @@ func (m *machine) judged(s approval.State, kiosk *seal.Kiosk) (approval.Verdict,
 	return approval.Judge(s, approved, time.Now()), nil
 }
 
-// firstApprovals are those that a kiosk in the bound form begins with.
+// firstApprovals are those that a kiosk in the bound form begins with: by the key
+// that it obeys, and about the register that it measures into. Two people compared
+// the request, and its state with it.
 func (m *machine) firstApprovals(request *enrol.Request) ([][]byte, error) {
 	s, err := approval.ParseState(request.State)
 	if err != nil || s.Kiosk != request.Name {
 		return nil, &transfer.Refusal{Reason: transfer.EnrolmentRefused, Where: "kiosk " + request.Name, Err: errors.New("the request holds no state of its kiosk to approve")}
 	}
-	store, err := m.approvalStore()
+	stores, err := m.approvalStore()
 	if err != nil {
 		return nil, err
 	}
-	approved, err := store.List()
+	approved, err := stores[0].List()
 	if err != nil {
 		return nil, err
 	}
+	approved = slices.DeleteFunc(approved, func(a *approval.Approval) bool { return a.Software != s.Software })
 	v := approval.Judge(s, approved, time.Now())
 	if !v.Approved {
-		if err := m.pendingStates().Add(s); err != nil {
+		s.Time = time.Now().UTC().Truncate(time.Second)
+		if err := m.pendingStates().Add(approval.Waiting{State: s}); err != nil {
 			return nil, err
 		}
 		return nil, &transfer.Refusal{Reason: transfer.UnapprovedState, Where: "kiosk " + request.Name,
@@ -94,6 +100,12 @@ func (m *machine) showState(s approval.State) error {
 		return err
 	}
 	m.Console.Say("state %s of kiosk %s", s.ID(), s.Kiosk)
+	if n := len(s.Events.Events); n > 0 {
+		m.Console.Say("  software register %d, %s measured", s.Software, console.Count(int64(n), "file"))
+	} else {
+		m.Console.Say("  software register %d, not measured", s.Software)
+		m.Console.Note("WARNING: nothing says which files this state stands for: kiosk measure did not run, or another program used the register")
+	}
 	for line := range strings.Lines(v.Text(m.Console.Lang)) {
 		m.Console.Say("  %s", strings.TrimSuffix(line, "\n"))
 	}

@@ -48,12 +48,12 @@ func runEnrolTrust(_ context.Context, c *console.Console, args []string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	return m.pin(data, *digest, *replace, staff)
+	return m.pin(data, rest[0], *digest, *replace, staff)
 }
 
-// pin trusts a gate's key set once it was compared: whoever holds the drive
-// could have put his own in its place.
-func (m *machine) pin(data []byte, compared string, replace bool, staff string) error {
+// pin trusts a gate's key set, which the file from holds, once it was compared:
+// whoever holds the drive could have put his own in its place.
+func (m *machine) pin(data []byte, from, compared string, replace bool, staff string) error {
 	keys, err := manifest.ParseKeySet(data)
 	if err != nil {
 		return &transfer.Refusal{Reason: transfer.EnrolmentRefused, Where: "key set", Err: err}
@@ -82,9 +82,9 @@ func (m *machine) pin(data []byte, compared string, replace bool, staff string) 
 	switch {
 	case compared == "": // not shown here: it would only be typed again
 		return console.Usagef("these are keys of gate %q: give the digest that its own screen shows (gate keys show) with -digest; nothing was pinned", keys.Gate)
-	case !console.SameGroups(compared, shown):
+	case !console.SameGroups(compared, shown): // nor here
 		return &transfer.Refusal{Reason: transfer.ComparisonFailed, Where: "gate's keys",
-			Err: fmt.Errorf("the file has keys with the digest %s, the gate's screen shows %q", shown, compared)}
+			Err: fmt.Errorf("what was typed is not the digest of the keys in %q", from)}
 	}
 	if err := durable.Replace(path, data, 0o644); err != nil {
 		return err

@@ -38,7 +38,7 @@ func runMeasure(ctx context.Context, c *console.Console, args []string) (err err
 	// The list comes first: a register without its list cannot be explained until
 	// the next start.
 	known, err := measure.Load(cfg.Measure.List)
-	if err == nil && t.Measured(known) == nil && len(known.Events) > 0 {
+	if err == nil && known.Register == list.Register && t.Measured(known) == nil && len(known.Events) > 0 {
 		c.Say("measured already since this machine started: register %d, %s", known.Register, console.Count(int64(len(known.Events)), "file"))
 		return nil
 	}

@@ -88,11 +88,19 @@ func runState(ctx context.Context, c *console.Console, args []string) (err error
 		}
 		c.Say("The state is on the drive, in %s: gate approve takes it.", transfer.TrustPath(transfer.StateFile, m.Name, ""))
 	}
+	if !v.Approved || *out != "" || *drivePath != "" {
+		c.Say("%s", typed)
+		c.Say("  %s", s.ID())
+	}
 	if !v.Approved {
 		return console.Said(&transfer.Refusal{Reason: transfer.UnapprovedState})
 	}
 	return nil
 }
+
+// typed says what to do with the id of a state: the file with the state passes
+// through the hands of others, what this screen shows does not.
+const typed = "IT types at the gate, with gate approve -state, what this screen shows:"
 
 func (m *machine) showState(t *seal.TPM, s approval.State, v approval.Verdict, now bool) error {
 	c := m.Console
@@ -118,7 +126,18 @@ func (m *machine) showState(t *seal.TPM, s approval.State, v approval.Verdict, n
 	if info.Lockout.Locked() {
 		c.Say("  locked      after %d wrong attempts; one is forgotten every %s", info.Lockout.Failures, info.Lockout.Interval.Round(time.Second))
 	}
-	c.Say("state         %s", s.ID())
+	if keys, err := m.gateKeys(); err == nil {
+		digest, err := keys.Digest()
+		if err != nil {
+			return err
+		}
+		c.Say("gate          %s, the digest of its keys is %s", keys.Gate, console.Grouped(digest))
+	}
+	what := "state        "
+	if !now {
+		what = "state to come"
+	}
+	c.Say("%s %s", what, s.ID())
 	for _, i := range slices.Sorted(maps.Keys(s.Registers)) {
 		name := measure.RegisterName(i)
 		if c.Lang == "ja" {
@@ -141,6 +160,16 @@ func (m *machine) showState(t *seal.TPM, s approval.State, v approval.Verdict, n
 	}
 	for line := range strings.Lines(v.Text(c.Lang)) {
 		c.Say("%s", strings.TrimSuffix(line, "\n"))
+	}
+	switch {
+	case v.Approved && c.Lang == "ja":
+		c.Say("（このキオスクの記録による。承認の取消しは受入装置にだけ記録されます）")
+	case v.Approved:
+		c.Say("That is as far as this kiosk knows: what was revoked only the gate knows.")
+	case c.Lang == "ja":
+		c.Say("連絡先: %s", m.Contact)
+	default:
+		c.Say("ask: %s", m.Contact)
 	}
 	return nil
 }

@@ -66,22 +66,23 @@ func (m *machine) measure() (*measure.List, error) {
 // list that fits, the gate judges the register by its value alone.
 func (m *machine) measured(t *seal.TPM) error {
 	list, err := measure.Load(m.Measure.List)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		m.Console.Note("Sekisho was not measured since this machine started: kiosk measure runs before it (%q is missing)", m.Measure.List)
-		m.events = &measure.List{Register: m.TPM.Register}
-		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	err = t.Measured(list)
-	if errors.Is(err, seal.ErrMeasured) {
+	case list.Register != m.TPM.Register:
+		m.Console.Note("Sekisho was measured into register %d, and is configured with %d now: kiosk measure runs at the next start", list.Register, m.TPM.Register)
+	default:
+		err := t.Measured(list)
+		if !errors.Is(err, seal.ErrMeasured) {
+			m.events = list
+			return sealTrouble(err)
+		}
 		m.Console.Note("the list of what was measured does not explain register %d: %v", list.Register, err)
-		m.events = &measure.List{Register: m.TPM.Register}
-		return nil
 	}
-	m.events = list
-	return sealTrouble(err)
+	m.events = &measure.List{Register: m.TPM.Register}
+	return sealTrouble(t.Measured(m.events))
 }
 
 // sealTrouble gives a TPM's error its reason.

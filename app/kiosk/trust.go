@@ -18,10 +18,11 @@ import (
 
 // Files of the state folder that are about trust.
 const (
-	approvalsDir = "approvals"     // what IT approved for this kiosk
+	approvalsDir = "approvals"     // what IT approved for this kiosk, a folder for each of IT's keys
 	ticketsDir   = "tickets"       // the TPM's own word that it checked an approval
 	requestFile  = "request.json"  // the enrolment request that waits for its challenge
-	enrolledFile = "enrolled.json" // the state that the last enrolment was answered in
+	answerFile   = "answer.json"   // what the last enrolment was answered with
+	enrolledFile = "enrolled.json" // and the state that it was answered in
 )
 
 // form says how sealing key and counter are bound, by the configuration.
@@ -46,12 +47,21 @@ func (m *machine) approvalsKey() (*seal.PublicKey, error) {
 	return by, nil
 }
 
+// approvalStore is the folder of what the pinned key approved. What an earlier one
+// approved lies beside it and counts again only with that key.
 func (m *machine) approvalStore() (approval.Store, error) {
 	by, err := m.approvalsKey()
-	return approval.Store{Dir: m.Path(approvalsDir), Keys: []*seal.PublicKey{by}, Kiosk: m.Name}, err
+	if err != nil {
+		return approval.Store{}, err
+	}
+	return approval.Store{Dir: m.Path(approvalsDir, by.KeyID()[:keyFolder]), Keys: []*seal.PublicKey{by}, Kiosk: m.Name}, nil
 }
 
-// approvals lists what IT approved for this kiosk; none before it has a gate.
+// keyFolder is how much of a key's ID names the folder of what it approved.
+const keyFolder = 16
+
+// approvals lists what IT approved for this kiosk as it is configured; none before
+// it has a gate.
 func (m *machine) approvals() ([]*approval.Approval, error) {
 	store, err := m.approvalStore()
 	if r := transfer.AsRefusal(err, ""); err != nil && r.Reason == transfer.NotEnrolled {
@@ -60,7 +70,8 @@ func (m *machine) approvals() ([]*approval.Approval, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.List()
+	all, err := store.List()
+	return slices.DeleteFunc(all, func(a *approval.Approval) bool { return a.Software != m.TPM.Register }), err
 }
 
 // takeApprovals keeps the approvals that the drive brought. One that does not
@@ -91,7 +102,9 @@ func (m *machine) takeApprovals(d *drive.Drive, staff string, erase bool) error 
 	return transfer.RemoveTrust(d, transfer.StateFile, m.Name, "") // it has been answered
 }
 
-// takeApproval keeps one approval and records it; nil when it is here already.
+// takeApproval records one approval and keeps it; nil when it is here already. One
+// that names another software register would have the TPM seal whatever Sekisho's
+// own register holds.
 func (m *machine) takeApproval(envelope []byte, staff string) (*approval.Approval, error) {
 	store, err := m.approvalStore()
 	if err != nil {
@@ -101,18 +114,24 @@ func (m *machine) takeApproval(envelope []byte, staff string) (*approval.Approva
 	if err != nil {
 		return nil, err
 	}
-	a, err := store.Add(envelope)
-	if errors.Is(err, seal.ErrBadSeal) || errors.Is(err, seal.ErrMalformed) || errors.Is(err, approval.ErrAuthorization) || errors.Is(err, approval.ErrOtherKiosk) || errors.Is(err, approval.ErrRevoked) {
-		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: err}
+	a, err := approval.Open(envelope, store.Keys[0], m.Name)
+	if err == nil && a.Software != m.TPM.Register {
+		err = fmt.Errorf("approval %s is about the software register %d, and this kiosk is configured with %d", a.ID(), a.Software, m.TPM.Register)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: err}
 	}
 	if slices.ContainsFunc(before, func(b *approval.Approval) bool { return b.ID() == a.ID() }) {
 		return nil, nil
 	}
-	_, err = m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Result: "approved",
-		Facts: map[string]string{"approval": a.ID(), "until": a.Until.Format(time.RFC3339)}})
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Approve, By: staff, Result: "approved",
+		Facts: map[string]string{"approval": a.ID(), "until": a.Until.Format(time.RFC3339)}}); err != nil {
+		return nil, err
+	}
+	a, err = store.Add(envelope)
+	if errors.Is(err, approval.ErrRevoked) {
+		err = &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: err}
+	}
 	return a, err
 }
 

@@ -135,7 +135,11 @@ func (m *machine) writeBags(ctx context.Context, d *drive.Drive, staff string, b
 // for IT to approve.
 func (m *machine) askApproval(d *drive.Drive, state approval.State, verdict approval.Verdict) error {
 	if !m.TPM.Approved {
-		m.Console.Note("sealed in a state that IT has not approved: the gate will hold it until then")
+		note := "sealed in a state that IT has not approved: the gate will hold it until then"
+		if m.Console.Lang == "ja" {
+			note = "情報部門が承認していない状態で封印しました。承認されるまで、受入装置で確認待ちになります。"
+		}
+		m.Console.Note("%s", note)
 	}
 	m.explain(verdict)
 	text, err := state.Marshal()
@@ -145,7 +149,9 @@ func (m *machine) askApproval(d *drive.Drive, state approval.State, verdict appr
 	if err := transfer.PutTrust(d, transfer.StateFile, m.Name, "", text); err != nil {
 		return err
 	}
-	m.Console.Note("  at the gate: gate approve STATE, with %s on this drive", transfer.TrustPath(transfer.StateFile, m.Name, ""))
+	m.Console.Note("  at the gate: gate approve -state, with %s on this drive", transfer.TrustPath(transfer.StateFile, m.Name, ""))
+	m.Console.Note("%s", typed)
+	m.Console.Note("  %s", state.ID())
 	return nil
 }
 

@@ -18,6 +18,7 @@ const (
 	maxYears    = 3 // that an approval lasts
 	yearsGiven  = 1 // when IT names no end
 
+	idBytes   = 8           // of a digest, that people read
 	enrolment = "enrolment" // instead of an ID
 
 	approvalFormat = "sekisho-approval/1"
@@ -184,7 +185,7 @@ func (f *approvalFile) check() error {
 		return fmt.Errorf("it lasts longer than %d years", maxYears)
 	case !validName(f.By):
 		return fmt.Errorf("staff number is %.80q", f.By)
-	case !validText(f.Reason):
+	case !ValidReason(f.Reason):
 		return fmt.Errorf("reason is not one line of at most %d bytes", MaxReason)
 	}
 	if err := f.Registers.check(f.Software); err != nil {

@@ -48,8 +48,9 @@ func validName(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == "" && s[0] != '-'
 }
 
-// validText: what a person wrote in one line, and a screen shows as it is.
-func validText(s string) bool {
+// ValidReason accepts what a person wrote in one line of at most MaxReason bytes,
+// and a screen shows as it is.
+func ValidReason(s string) bool {
 	return len(s) <= MaxReason && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
 }
@@ -60,7 +61,18 @@ func validTime(t time.Time) bool {
 	return offset == 0 && t.Nanosecond() == 0 && !t.IsZero()
 }
 
-// validID: it becomes part of a file's name.
+// validID: an approval's, which becomes part of a file's name.
 func validID(s string) bool {
 	return len(s) == 2*idBytes && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// validStateID is validID for a state's.
+func validStateID(s string) bool {
+	groups := strings.Split(s, "-")
+	for _, g := range groups {
+		if len(g) != groupLength || strings.Trim(g, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+			return false
+		}
+	}
+	return len(groups) == stateGroups
 }

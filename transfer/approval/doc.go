@@ -34,11 +34,20 @@
 // value alone counts. The firmware is the TPM's own, a decimal number. An
 // authorization is the DER signature that TPM2_PolicyAuthorize wants, in base64.
 //
-// A folder of approvals ([Store]) on disk:
+// A state's ID is 100 bits in five groups of base32, which two people compare: a
+// state that came as a file is approved only by whoever read its ID on the kiosk's
+// own screen.
+//
+// A folder of approvals ([Store]) on disk, one for each approvals key:
 //
 //	<id>.approval.json             the envelope
 //	revoked/<id>.revoked.json      who revoked it, when and why
 //	revoked/<id>.approval.json     its envelope, moved
+//
+// And of states that wait for IT ([Pending]):
+//
+//	<id>.sealed.json               a seal proved it
+//	<id>.claimed.json              a request for enrolment claims it
 //
 // One process at a time writes it; the caller holds the lock of the state folder.
 package approval

@@ -13,11 +13,11 @@ import (
 	"sekisho/transfer/durable"
 )
 
-// entries lists the IDs of which dir has a file <id>.<kind>; files of the other
-// kinds may lie beside them. What interrupted writers left is passed over, and so
+// entries lists the valid IDs of which dir has a file <id>.<kind>; files of the
+// other kinds may lie beside them. What interrupted writers left is passed over, and so
 // are folders; anything else is an error that names it. A folder that is not
 // there is empty.
-func entries(dir, kind string, others ...string) ([]string, error) {
+func entries(dir string, valid func(id string) bool, kind string, others ...string) ([]string, error) {
 	all, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -31,7 +31,7 @@ func entries(dir, kind string, others ...string) ([]string, error) {
 			continue
 		}
 		id, of, _ := strings.Cut(e.Name(), ".")
-		if !validID(id) || of != kind && !slices.Contains(others, of) {
+		if !valid(id) || of != kind && !slices.Contains(others, of) {
 			return nil, fmt.Errorf("%q does not belong here", filepath.Join(dir, e.Name()))
 		}
 		if of == kind {

@@ -20,7 +20,7 @@ func FuzzState(f *testing.F) {
 		}
 		again, err := s.Marshal()
 		canonical(t, data, again, err)
-		if !validID(s.ID()) {
+		if !validStateID(s.ID()) {
 			t.Errorf("ID %q", s.ID())
 		}
 	})

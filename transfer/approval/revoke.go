@@ -44,7 +44,7 @@ func (f *revocationFile) check() error {
 		return errors.New("time is not in UTC and whole seconds")
 	case !validName(f.By):
 		return fmt.Errorf("staff number is %.80q", f.By)
-	case !validText(f.Reason):
+	case !ValidReason(f.Reason):
 		return fmt.Errorf("reason is not one line of at most %d bytes", MaxReason)
 	}
 	return nil
@@ -55,25 +55,16 @@ func (f *revocationFile) check() error {
 // before anything else; the envelope is kept, and a broken one can be revoked
 // too. After an interruption Revoke may be called again.
 func (s Store) Revoke(id, by, reason string, at time.Time) error {
-	if !validID(id) {
-		return fmt.Errorf("revoking approval %.80q: %w", id, ErrNone)
+	if err := s.Revocable(id); err != nil {
+		return err
 	}
 	f := revocationFile{revocationFormat, Revocation{id, at.UTC().Truncate(time.Second), by, reason}}
 	if err := f.check(); err != nil {
 		return fmt.Errorf("revoking: %w", err)
 	}
-	there, err := present(s.path(id))
+	revoked, err := s.isRevoked(id)
 	if err != nil {
 		return fmt.Errorf("revoking: %w", err)
-	}
-	revoked, err := s.isRevoked(id)
-	switch {
-	case err != nil:
-		return fmt.Errorf("revoking: %w", err)
-	case !there && revoked:
-		return fmt.Errorf("revoking %s: %w before", id, ErrRevoked)
-	case !there:
-		return fmt.Errorf("revoking approval %s: %w", id, ErrNone)
 	}
 	if err := durable.Mkdir(filepath.Join(s.Dir, revokedDir), 0o755); err != nil {
 		return fmt.Errorf("revoking: %w", err)
@@ -93,15 +84,38 @@ func (s Store) Revoke(id, by, reason string, at time.Time) error {
 	return nil
 }
 
+// Revocable is nil for an approval that Revoke would end now, and for one whose
+// revocation was interrupted. Else it is ErrNone, or ErrRevoked. It changes
+// nothing: who keeps records asks it, and records before Revoke.
+func (s Store) Revocable(id string) error {
+	if !validID(id) {
+		return fmt.Errorf("revoking approval %.80q: %w", id, ErrNone)
+	}
+	there, err := present(s.path(id))
+	if err != nil {
+		return fmt.Errorf("revoking: %w", err)
+	}
+	revoked, err := s.isRevoked(id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("revoking: %w", err)
+	case !there && revoked:
+		return fmt.Errorf("revoking %s: %w before", id, ErrRevoked)
+	case !there:
+		return fmt.Errorf("revoking approval %s: %w", id, ErrNone)
+	}
+	return nil
+}
+
 // Revoked lists what was revoked, the last first. A broken record, or none, is an
 // error that names it.
 func (s Store) Revoked() ([]Revocation, error) {
 	dir := filepath.Join(s.Dir, revokedDir)
-	recorded, err := entries(dir, revokedKind, approvalKind)
+	recorded, err := entries(dir, validID, revokedKind, approvalKind)
 	if err != nil {
 		return nil, fmt.Errorf("reading revocations: %w", err)
 	}
-	moved, err := entries(dir, approvalKind, revokedKind)
+	moved, err := entries(dir, validID, approvalKind, revokedKind)
 	if err != nil {
 		return nil, fmt.Errorf("reading revocations: %w", err)
 	}

@@ -49,7 +49,7 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("%s: revoked", name)
 		}
 	}
-	if !errors.Is(s.Revoke("0123456789abcdef", "1234", "", noon), ErrNone) || !maps.Equal(files, tree(t, s.Dir)) {
+	if !errors.Is(s.Revocable("0123456789abcdef"), ErrNone) || !errors.Is(s.Revoke("0123456789abcdef", "1234", "", noon), ErrNone) || !maps.Equal(files, tree(t, s.Dir)) {
 		t.Error("a refused revocation left something")
 	}
 }
@@ -66,9 +66,13 @@ func TestRevokeInterrupted(t *testing.T) {
 	if a, err := s.Add(added[0].Envelope()); !errors.Is(err, ErrRevoked) || a != nil {
 		t.Errorf("added: %v", err)
 	}
+	must(t, s.Revocable(id))
 	must(t, s.Revoke(id, "9", "second", noon.Add(time.Hour)))
 	if revoked, err := s.Revoked(); err != nil || len(revoked) != 1 || revoked[0].Reason != "first" {
 		t.Errorf("got %+v, %v", revoked, err)
+	}
+	if err := s.Revocable(id); !errors.Is(err, ErrRevoked) {
+		t.Errorf("revoked and revocable: %v", err)
 	}
 	if _, err := os.Stat(s.path(id)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the envelope is still there: %v", err)

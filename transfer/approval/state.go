@@ -2,10 +2,11 @@ package approval
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"sekisho/transfer/measure"
@@ -14,7 +15,9 @@ import (
 
 const (
 	maxState = measure.MaxList + 8<<10 // bytes of a state or an approval
-	idBytes  = 8                       // of a digest, that people read
+
+	stateGroups = 5 // of a state's ID
+	groupLength = 4 // of base32 characters, 5 bits each
 
 	stateFormat = "sekisho-state/1"
 )
@@ -142,12 +145,18 @@ func (s State) Digest() (measure.Digest, error) {
 	return sha256.Sum256(data), nil
 }
 
-// ID is the digest's first eight bytes in hex, for people and file names; "" for
-// a state that is not valid.
+// ID is 100 bits of the digest in five groups, for file names and for two people
+// to compare on two screens: a state that someone carried is no more than a
+// claim. It is "" for a state that is not valid.
 func (s State) ID() string {
 	digest, err := s.Digest()
 	if err != nil {
 		return ""
 	}
-	return hex.EncodeToString(digest[:idBytes])
+	text := base32.StdEncoding.EncodeToString(digest[:])
+	groups := make([]string, stateGroups)
+	for i := range groups {
+		groups[i] = text[groupLength*i : groupLength*(i+1)]
+	}
+	return strings.Join(groups, "-")
 }

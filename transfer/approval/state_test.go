@@ -143,7 +143,7 @@ func TestStateDigest(t *testing.T) {
 	s := newState()
 	later := s
 	later.Time = noon.Add(24 * time.Hour)
-	if !validID(s.ID()) || s.ID() != later.ID() {
+	if validID(s.ID()) || !validStateID(s.ID()) || s.ID() != later.ID() {
 		t.Errorf("%s, a day later %s", s.ID(), later.ID())
 	}
 	firmware, soft := s, s

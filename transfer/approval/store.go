@@ -65,7 +65,7 @@ func (s Store) Add(envelope []byte) (*Approval, error) {
 // verify, or any file that does not belong here, is an error that names it: no
 // approval counts then.
 func (s Store) List() ([]*Approval, error) {
-	ids, err := entries(s.Dir, approvalKind)
+	ids, err := entries(s.Dir, validID, approvalKind)
 	if err != nil {
 		return nil, fmt.Errorf("reading approvals: %w", err)
 	}

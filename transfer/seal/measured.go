@@ -40,9 +40,17 @@ func (t *TPM) Measure(l *measure.List) error {
 
 // Measured has seals carry the list that the register was extended with before,
 // by another process. It fails with ErrMeasured when the register has another
-// value; then seals carry an empty list, and the gate judges the value alone.
+// value; then seals carry an empty list of that register, and the gate judges the
+// value alone. An empty list says so from the beginning, whatever the value is.
 func (t *TPM) Measured(l *measure.List) error {
 	return t.operate("looking at what was measured", func() error {
+		if len(l.Events) == 0 {
+			if err := checkRegister(l); err != nil {
+				return err
+			}
+			t.events = &measure.List{Register: l.Register}
+			return nil
+		}
 		return t.measure(l, func(done int) error {
 			if done < len(l.Events) {
 				return fmt.Errorf("%w: only %d of %d events", ErrMeasured, done, len(l.Events))

@@ -95,6 +95,30 @@ func TestMeasureOncePerBoot(t *testing.T) {
 	}
 }
 
+// Without a list that fits, a seal still names the register that is configured.
+func TestMeasuredUnexplained(t *testing.T) {
+	tpm := openIn(t, newFolder(t))
+	k := newKey(t, tpm)
+	kiosk := enrol(t, k, "k1")
+	extend(t, tpm, 12)
+	l := someList(2)
+	l.Register = 12
+	if err := tpm.Measured(l); !errors.Is(err, ErrMeasured) {
+		t.Errorf("another program measured: %v", err)
+	}
+	for range 2 {
+		if by := sealed(t, k, kiosk); len(by.Events.Events) != 0 || by.Events.Register != 12 || by.PCRs[12] == ([32]byte{}) {
+			t.Errorf("opened with %+v", by.Events)
+		}
+		if err := tpm.Measured(&measure.List{Register: 12}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := tpm.Measured(&measure.List{Register: 7}); err == nil {
+		t.Error("register 7 is taken for the software's")
+	}
+}
+
 // A power cut resets the register; a kill does not, and the next process goes on.
 func TestMeasureAfterAnInterruption(t *testing.T) {
 	for _, stop := range []int{0, 1, 2} {

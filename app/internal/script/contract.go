@@ -101,6 +101,7 @@ type measured struct {
 type approved struct {
 	Approval *string    `json:"approval"`
 	State    *string    `json:"state"`
+	Proof    *string    `json:"proof"`
 	Kiosk    string     `json:"kiosk"`
 	Standing string     `json:"standing"`
 	Until    *time.Time `json:"until"`

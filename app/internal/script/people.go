@@ -10,12 +10,16 @@ import (
 // create makes a gate's keys.
 var create = []string{"gate", "keys", "create", "-config", "gate.toml", "-recovery", "recovery.key", "-keys", "keys.json", "-passphrase", "offline.passphrase"}
 
+// read is the shell's function for what a screen shows to be compared.
+const read = `
+shown() { sed -n 's/^  \([A-Z0-9]\{4\}\(-[A-Z0-9]\{4\}\)*\)$/\1/p' "$1"; }
+`
+
 // enrolment is what the people at both screens do: each types what the other reads
 // out. A drive of its own goes between them. The root of the software TPM is
 // added to those that the gate takes.
 func enrolment(kiosk, gate string) []string {
-	return []string{"sh", "-ec", `
-shown() { sed -n 's/^  \([A-Z0-9]\{4\}\(-[A-Z0-9]\{4\}\)*\)$/\1/p' "$1"; }
+	return []string{"sh", "-ec", read + `
 trip=$(mktemp -d)
 roots=
 if grep -q '^kind = "software"' "$1"; then roots="-software-roots $trip/roots"; fi
@@ -28,13 +32,13 @@ rm -r $trip
 `, "enrol", kiosk, gate}
 }
 
-// approval carries the kiosk's state to IT, who looks at it and approves it. The
-// approval goes to the kiosk with the next drive.
+// approval carries the kiosk's state to IT, who types what the kiosk's screen shows,
+// looks at it and approves it. The approval goes to the kiosk with the next drive.
 func approval(kiosk, gate string) []string {
-	return []string{"sh", "-ec", `
+	return []string{"sh", "-ec", read + `
 trip=$(mktemp -d)
-kiosk state -config "$1" -out $trip/state || [ $? = 3 ]
-gate approve -config "$2" -key approvals.key.age -passphrase offline.passphrase $trip/state
+kiosk state -config "$1" -out $trip/state >$trip/kiosk || [ $? = 3 ]
+gate approve -config "$2" -key approvals.key.age -passphrase offline.passphrase -state "$(shown $trip/kiosk)" $trip/state
 rm -r $trip
 `, "approve", kiosk, gate}
 }
