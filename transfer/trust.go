@@ -51,9 +51,12 @@ func PutTrust(d *drive.Drive, kind Kind, kiosk, id string, data []byte) error {
 	return nil
 }
 
-// TrustFiles reads the drive's files of one kind for a kiosk, bounded and
-// unjudged: their parsers and signatures judge them. None is no error.
-func TrustFiles(d *drive.Drive, kind Kind, kiosk string) ([][]byte, error) {
+// TrustName is whose a file of trust is, and its id where it has one.
+type TrustName struct{ Kiosk, ID string }
+
+// TrustNames lists the files of one kind on the drive; none is no error. The error
+// is a *Refusal and about the folder or the whole drive.
+func TrustNames(d *drive.Drive, kind Kind) ([]TrustName, error) {
 	names, err := d.List(manifest.Trust, maxTrustFiles)
 	if absent(err) {
 		return nil, nil
@@ -61,44 +64,41 @@ func TrustFiles(d *drive.Drive, kind Kind, kiosk string) ([][]byte, error) {
 	if err != nil {
 		return nil, AsRefusal(explainDrive(err), ReadFailed)
 	}
-	var files [][]byte
+	var all []TrustName
 	for _, n := range names {
 		stem, ok := strings.CutSuffix(n.Name, "."+string(kind)+trustSuffix)
 		if !ok || !n.File {
 			continue
 		}
-		if of, _, _ := strings.Cut(stem, "."); of != kiosk {
-			continue
+		kiosk, id, _ := strings.Cut(stem, ".")
+		if manifest.ValidName(kiosk) && (id == "" || kind == ApprovalFile) {
+			all = append(all, TrustName{kiosk, id})
 		}
-		data, err := d.ReadFile(path.Join(manifest.Trust, n.Name), maxTrustFile)
-		if errors.Is(err, drive.ErrTooLarge) {
-			return nil, refuse(Malformed, n.Name, err)
-		}
-		if err != nil {
-			return nil, AsRefusal(explainDrive(err), ReadFailed)
-		}
-		files = append(files, data)
 	}
-	return files, nil
+	return all, nil
 }
 
-// TrustKiosks names the kiosks that have a file of the kind on the drive.
-func TrustKiosks(d *drive.Drive, kind Kind) ([]string, error) {
-	names, err := d.List(manifest.Trust, maxTrustFiles)
-	if absent(err) {
-		return nil, nil
-	}
+// TrustFiles reads the drive's files of one kind for a kiosk, bounded and
+// unjudged: their parsers and signatures judge them. A file that is too large or
+// cannot be read is empty here, which every parser refuses: it must not keep its
+// reader from the rest of the drive. Errors are as those of TrustNames.
+func TrustFiles(d *drive.Drive, kind Kind, kiosk string) ([][]byte, error) {
+	names, err := TrustNames(d, kind)
 	if err != nil {
-		return nil, AsRefusal(explainDrive(err), ReadFailed)
+		return nil, err
 	}
-	var kiosks []string
+	var files [][]byte
 	for _, n := range names {
-		kiosk, ok := strings.CutSuffix(n.Name, "."+string(kind)+trustSuffix)
-		if ok && n.File && manifest.ValidName(kiosk) {
-			kiosks = append(kiosks, kiosk)
+		if n.Kiosk != kiosk {
+			continue
 		}
+		data, err := d.ReadFile(TrustPath(kind, n.Kiosk, n.ID), maxTrustFile)
+		if errors.Is(err, drive.ErrGone) {
+			return nil, AsRefusal(explainDrive(err), ReadFailed)
+		}
+		files = append(files, data) // nil after an error
 	}
-	return kiosks, nil
+	return files, nil
 }
 
 // RemoveTrust deletes a file of trust that has done its work.

@@ -12,7 +12,6 @@ import (
 	"sekisho/app/console"
 	"sekisho/transfer"
 	"sekisho/transfer/approval"
-	"sekisho/transfer/drive"
 	"sekisho/transfer/ledger"
 	"sekisho/transfer/seal"
 )
@@ -189,10 +188,6 @@ func (m *machine) approve(key *seal.PrivateKey, s approval.State, terms approval
 		return nil, err
 	}
 	return a, m.pendingStates().Remove(s.ID())
-}
-
-func putApproval(d *drive.Drive, a *approval.Approval) error {
-	return transfer.PutTrust(d, transfer.ApprovalFile, a.Kiosk, a.ID(), a.Envelope())
 }
 
 // unlock opens IT's key, which is encrypted with a passphrase.

@@ -14,15 +14,14 @@ import (
 	"sekisho/transfer/ledger"
 )
 
-const pendingDir = "enrolments" // challenges that wait for their answer
-
 // runEnrolChallenge is the second of four steps: the kiosk's request is on the
 // drive, and its fingerprint on the kiosk's screen.
 func runEnrolChallenge(_ context.Context, c *console.Console, args []string) (err error) {
-	f := console.NewFlags("gate", "enrol challenge", "-config FILE -fingerprint F [-kiosk NAME] DRIVE",
+	f := console.NewFlags("gate", "enrol challenge", "-config FILE -fingerprint F [-kiosk NAME] [-weaker] DRIVE",
 		"Answer the kiosk's request on the drive with a challenge that only its TPM can open, and with this gate's keys.")
 	fingerprint := f.String("fingerprint", "", "the `fingerprint` that the kiosk's screen shows")
 	name := f.String("kiosk", "", "the `name` of the kiosk, when the drive holds requests of several")
+	weaker := f.Bool("weaker", false, "take the place of an enrolment that promised more")
 	rest, err := f.Parse(c, args, 1)
 	if err != nil {
 		return err
@@ -40,23 +39,26 @@ func runEnrolChallenge(_ context.Context, c *console.Console, args []string) (er
 	if err != nil {
 		return err
 	}
-	got := request.Fingerprint()
-	switch {
-	case *fingerprint == "": // not shown here: it would only be typed again
+	switch { // the fingerprint is not shown here: it would only be typed again
+	case *fingerprint == "":
 		return console.Usagef("kiosk %s asks to be enrolled: give the fingerprint that its own screen shows with -fingerprint", request.Name)
-	case !console.SameGroups(*fingerprint, got):
+	case !console.SameGroups(*fingerprint, request.Fingerprint()):
 		return &transfer.Refusal{Reason: transfer.ComparisonFailed, Where: "request of kiosk " + request.Name,
-			Err: fmt.Errorf("the request has the fingerprint %s, the kiosk's screen shows %q", got, *fingerprint)}
+			Err: errors.New("the kiosk's screen shows another fingerprint than that of the request on the drive")}
 	}
-	return m.challenge(d, request)
+	return m.challenge(d, request, *weaker)
 }
 
 // requested reads the one request on the drive, or that of the kiosk.
 func (m *machine) requested(d *drive.Drive, name string) (*enrol.Request, error) {
 	if name == "" {
-		kiosks, err := transfer.TrustKiosks(d, transfer.RequestFile)
+		names, err := transfer.TrustNames(d, transfer.RequestFile)
 		if err != nil {
 			return nil, err
+		}
+		var kiosks []string
+		for _, n := range names {
+			kiosks = append(kiosks, n.Kiosk)
 		}
 		switch len(kiosks) {
 		case 0:
@@ -75,7 +77,10 @@ func (m *machine) requested(d *drive.Drive, name string) (*enrol.Request, error)
 		return nil, console.Usagef("the drive holds no request of kiosk %q", name)
 	}
 	request, err := enrol.ParseRequest(files[0])
-	if err == nil && request.Name != name {
+	switch {
+	case files[0] == nil:
+		err = errUnread
+	case err == nil && request.Name != name:
 		err = fmt.Errorf("it is of kiosk %q", request.Name)
 	}
 	if err != nil {
@@ -86,7 +91,8 @@ func (m *machine) requested(d *drive.Drive, name string) (*enrol.Request, error)
 
 // challenge writes the challenge to the drive once what waits for its answer is
 // kept. A request in the bound form needs an approval of its state to begin with.
-func (m *machine) challenge(d *drive.Drive, request *enrol.Request) error {
+// One that promises less than the enrolment of that name is refused unless weaker.
+func (m *machine) challenge(d *drive.Drive, request *enrol.Request, weaker bool) error {
 	keys, err := m.keySet()
 	if err != nil {
 		return err
@@ -105,6 +111,20 @@ func (m *machine) challenge(d *drive.Drive, request *enrol.Request) error {
 	if err != nil {
 		return enrolmentRefused(request.Name, err)
 	}
+	key, err := pending.Key()
+	if err != nil {
+		return enrolmentRefused(request.Name, err)
+	}
+	if err := m.onlyName(request.Name, key); err != nil {
+		return err
+	}
+	less, err := m.less(pending)
+	if err != nil {
+		return err
+	}
+	if len(less) > 0 && !weaker {
+		return enrolmentRefused(request.Name, fmt.Errorf("%s; with -weaker it is challenged all the same", strings.Join(less, "; ")))
+	}
 	kept, err := pending.Marshal()
 	if err != nil {
 		return err
@@ -122,12 +142,19 @@ func (m *machine) challenge(d *drive.Drive, request *enrol.Request) error {
 	if err := transfer.PutTrust(d, transfer.ChallengeFile, request.Name, "", data); err != nil {
 		return err
 	}
-	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "challenged",
-		Facts: map[string]string{"kiosk": request.Name, "fingerprint": request.Fingerprint(), "mode": pending.Origin.Mode}}); err != nil {
+	facts := map[string]string{"kiosk": request.Name, "fingerprint": request.Fingerprint(), "mode": pending.Origin.Mode, "form": form(request.Bound())}
+	if len(less) > 0 {
+		facts["weaker"] = strings.Join(less, "; ")
+	}
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Enrol, Result: "challenged", Facts: facts}); err != nil {
 		return err
 	}
 	c := m.Console
 	c.Say("the challenge for kiosk %s is on the drive (%s)", request.Name, vouched(pending.Origin))
+	c.Say("  form        %s", form(request.Bound()))
+	for _, l := range less {
+		c.Say("  weaker      %s", l)
+	}
 	if pending.Origin.Why != "" {
 		c.Say("  note        %s", pending.Origin.Why)
 	}
@@ -136,8 +163,6 @@ func (m *machine) challenge(d *drive.Drive, request *enrol.Request) error {
 	c.Say("At the kiosk, with the drive: kiosk enrol answer -digest, with what this screen shows.")
 	return nil
 }
-
-func (m *machine) pendingPath(kiosk string) string { return m.Path(pendingDir, kiosk+".json") }
 
 // roots are the certificates that the configuration names.
 func (m *machine) roots() (enrol.Roots, error) {

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"sekisho/app/console"
 	"sekisho/app/state"
 	"sekisho/scan"
 	"sekisho/transfer"
-	"sekisho/transfer/approval"
 	"sekisho/transfer/drive"
 	"sekisho/transfer/seal"
 )
@@ -43,8 +40,9 @@ func takeIn(ctx context.Context, c *console.Console, args []string, name, short 
 	if err != nil {
 		return err
 	}
-	if !verifyOnly { // a kiosk's answer may come with its first bags
-		if _, err := m.finish(d); err != nil {
+	var worst error
+	if !verifyOnly { // a kiosk's answer may come with its first bags, and stops none of them
+		if _, worst, err = m.finish(d); err != nil {
 			return err
 		}
 	}
@@ -55,12 +53,11 @@ func takeIn(ctx context.Context, c *console.Console, args []string, name, short 
 	in.VerifyOnly = verifyOnly
 	in.Judge = func(by *seal.Opened) error { return m.judge(by, !verifyOnly) }
 	outcomes, err := transfer.Import(ctx, *in)
-	var worst error
 	for i := range outcomes {
 		worst = console.Worse(worst, m.outcome(&outcomes[i], in))
 	}
 	if !verifyOnly {
-		worst = console.Worse(worst, m.sendApprovals(in, outcomes))
+		worst = console.Worse(worst, m.sendApprovals(d, outcomes))
 	}
 	return console.Worse(worst, err)
 }
@@ -111,41 +108,11 @@ func (m *machine) trusted(in *transfer.Inbound) (err error) {
 	return err
 }
 
-// sendApprovals puts what IT approved for the kiosks of these transfers onto the
-// drive, which is on its way back to them.
-func (m *machine) sendApprovals(in *transfer.Inbound, outcomes []transfer.Outcome) error {
-	store, err := m.approvalStore()
-	if err != nil {
-		return err
-	}
-	approved, err := store.List()
-	if err != nil {
-		return err
-	}
-	for _, a := range approved {
-		of := func(o transfer.Outcome) bool { return o.Statement != nil && o.Statement.Kiosk == a.Kiosk }
-		if a.Standing(time.Now()) == approval.Expired || !slices.ContainsFunc(outcomes, of) {
-			continue
-		}
-		if err := putApproval(in.Drive, a); err != nil {
-			m.Console.Note("approval %s could not be written to the drive: %s", a.ID(), console.OneLine(err))
-		}
-	}
-	return nil
-}
-
 // outcome reports what became of one transfer.
 func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 	c := m.Console
 	if o.Refusal != nil {
-		result := console.Refused
-		switch {
-		case o.Reason.Trouble():
-			result = console.Trouble
-		case o.Reason.Held():
-			result = console.Held
-		}
-		c.Result(result, o.Reason, o.Transfer, o.Refusal)
+		c.Result(result(o.Reason), o.Reason, o.Transfer, o.Refusal)
 		return console.Said(o.Refusal)
 	}
 	c.Result(console.Accepted, o.Reason, o.Transfer, nil)
@@ -182,4 +149,15 @@ func (m *machine) outcome(o *transfer.Outcome, in *transfer.Inbound) error {
 		c.Say("  receipt     on the drive, for the kiosk")
 	}
 	return nil
+}
+
+// result is what -json calls an end for this reason.
+func result(r transfer.Reason) string {
+	switch {
+	case r.Trouble():
+		return console.Trouble
+	case r.Held():
+		return console.Held
+	}
+	return console.Refused
 }

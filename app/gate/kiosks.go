@@ -96,7 +96,7 @@ func (m *machine) retired() ([]transfer.Retired, error) {
 // retireKiosk ends the enrolment of a kiosk; fs.ErrNotExist when there is none. Its
 // record stays: without it the generations that it sealed could not be checked.
 func (m *machine) retireKiosk(name, why string) error {
-	from := m.Path(kiosksDir, name+".json")
+	from := m.kioskPath(name)
 	if _, err := os.Lstat(from); err != nil {
 		return err
 	}
@@ -104,16 +104,21 @@ func (m *machine) retireKiosk(name, why string) error {
 	if err := durable.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if err := durable.Rename(from, filepath.Join(dir, name+"."+time.Now().UTC().Format(stamp)+".json")); err != nil {
+	// Recorded first: a second record after a crash is better than none.
+	if _, err := m.Ledger.Append(ledger.Record{Event: ledger.Trust, Result: "retired", Facts: map[string]string{"kiosk": name, "why": why}}); err != nil {
 		return err
 	}
-	_, err := m.Ledger.Append(ledger.Record{Event: ledger.Trust, Result: "retired", Facts: map[string]string{"kiosk": name, "why": why}})
-	return err
+	for at := time.Now().UTC(); ; at = at.Add(time.Second) { // one may have ended this very second
+		err := durable.Rename(from, filepath.Join(dir, name+"."+at.Format(stamp)+".json"))
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 }
 
 func runEnrolRetire(_ context.Context, c *console.Console, args []string) (err error) {
 	f := console.NewFlags("gate", "enrol retire", "-config FILE KIOSK",
-		"End the enrolment of a kiosk: nothing that it seals is taken any more. What it sealed before is kept and can be restored.")
+		"End the enrolment of a kiosk: nothing that it seals is taken any more, and a challenge that waits for it is given up. What it sealed before is kept and can be restored.")
 	rest, err := f.Parse(c, args, 1)
 	if err != nil {
 		return err
@@ -126,10 +131,14 @@ func runEnrolRetire(_ context.Context, c *console.Console, args []string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	switch err := m.retireKiosk(rest[0], "retired by IT"); {
-	case errors.Is(err, fs.ErrNotExist):
+	if _, err := os.Lstat(m.kioskPath(rest[0])); errors.Is(err, fs.ErrNotExist) {
 		return console.Usagef("no kiosk %s is enrolled; gate enrol list names those that are", rest[0])
-	case err != nil:
+	}
+	// Before, so that no answer under way enrols it again.
+	if err := m.giveUp(rest[0], "retired by IT"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := m.retireKiosk(rest[0], "retired by IT"); err != nil {
 		return err
 	}
 	c.Say("kiosk %s is retired", rest[0])
@@ -151,17 +160,14 @@ func runEnrolList(_ context.Context, c *console.Console, args []string) error {
 		return err
 	}
 	for _, k := range kiosks {
-		c.Say("%s  enrolled %s at counter %d (%s)", k.Name, k.Enrolled.Local().Format("2006-01-02 15:04"), k.Counter, mode(k))
+		c.Say("%s  enrolled %s, %s, at counter %d (%s)", k.Name, k.Enrolled.Local().Format("2006-01-02 15:04"),
+			form(len(k.Approvals) > 0), k.Counter, described(k.Mode, k.Software))
 	}
 	if len(kiosks) == 0 {
 		c.Say("no kiosk is enrolled")
 	}
-	waiting, err := os.ReadDir(m.Path(pendingDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := m.listWaiting(c); err != nil {
 		return err
-	}
-	for _, e := range waiting {
-		c.Say("%s  waits for its answer", strings.TrimSuffix(e.Name(), ".json"))
 	}
 	retired, err := m.retired()
 	if err != nil {
@@ -173,19 +179,28 @@ func runEnrolList(_ context.Context, c *console.Console, args []string) error {
 	return nil
 }
 
-// mode says how far a kiosk's key is vouched for.
+// mode says how far a kiosk's key is vouched for, and in which form it is.
 func mode(k *seal.Kiosk) string {
-	return described(k.Mode, k.Software, len(k.Approvals) > 0)
+	word := described(k.Mode, k.Software)
+	if len(k.Approvals) > 0 {
+		word += ", " + form(true)
+	}
+	return word
 }
 
-func vouched(o enrol.Origin) string { return described(o.Mode, o.Software, false) }
+func vouched(o enrol.Origin) string { return described(o.Mode, o.Software) }
 
-func described(mode string, software, bound bool) string {
-	if bound {
-		mode += ", seals in approved states only"
-	}
+func described(mode string, software bool) string {
 	if software {
 		mode += ", software TPM: a demonstration"
 	}
 	return mode
+}
+
+// form says what binds a kiosk's key.
+func form(bound bool) string {
+	if bound {
+		return "seals in approved states only"
+	}
+	return "plain"
 }

@@ -73,7 +73,10 @@ func (m *machine) open() error {
 	if err := m.openLedger(); err != nil {
 		return err
 	}
-	return m.openVault()
+	if err := m.openVault(); err != nil {
+		return err
+	}
+	return m.completeEnrolments()
 }
 
 func (m *machine) openVault() (err error) {

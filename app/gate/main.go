@@ -41,6 +41,7 @@ var commands = []console.Command{
 	{Name: "recovery-check record", Short: "take in what trying it gave", Run: runRecoveryRecord},
 	{Name: "enrol challenge", Short: "answer a kiosk's request with a challenge for its TPM", Run: runEnrolChallenge},
 	{Name: "enrol finish", Short: "enrol the kiosk that answered its challenge", Run: runEnrolFinish},
+	{Name: "enrol cancel", Short: "give a challenge up", Run: runEnrolCancel},
 	{Name: "enrol retire", Short: "end the enrolment of a kiosk", Run: runEnrolRetire},
 	{Name: "enrol list", Short: "list the enrolled kiosks", Run: runEnrolList},
 	{Name: "approvals", Short: "list the states that wait for IT, and what is approved", Run: runApprovals},

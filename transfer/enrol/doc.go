@@ -33,8 +33,8 @@
 //	challenge  {"format":"sekisho-enrol-challenge/1","request":…,"keys":…,
 //	            "credential":{"blob":…,"secret":…},"approvals":[…]}
 //	answer     {"format":"sekisho-enrol-answer/1","request":…,"name":…,"mac":…,"proof":{file:…}}
-//	pending    {"format":"sekisho-enrol-pending/1","request":…,"keys":…,"approvals":…,
-//	            "secret":…,"origin":{…}}
+//	pending    {"format":"sekisho-enrol-pending/1","request":…,"keys":…,"time":…,
+//	            "approvals":…,"secret":…,"origin":{…}}
 //
 // The pending document never travels: the gate keeps it until the answer comes,
 // for its owner's eyes only. With

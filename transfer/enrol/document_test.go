@@ -128,6 +128,20 @@ func TestFingerprint(t *testing.T) {
 	if first, err2 := parse().Digest(); err != nil || err2 != nil || first == digest {
 		t.Errorf("two requests have the digests %s and %s (%v, %v)", first, digest, err, err2)
 	}
+	// The bound form's state is approved before it is proved: it counts.
+	bound, err := ParseRequest(recorded(t, "bound.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := bound.Fingerprint()
+	bound.Time, bound.Nonce = someDay, manifest.Hash{1}
+	if got := bound.Fingerprint(); got != first {
+		t.Errorf("fingerprint of a second bound request is %s, was %s", got, first)
+	}
+	bound.State = append(bound.State, 'x')
+	if bound.Fingerprint() == first {
+		t.Error("fingerprint is the same for another state")
+	}
 	for what, change := range map[string]func(*Request){
 		"name":        func(r *Request) { r.Name += "x" },
 		"software":    func(r *Request) { r.Software = !r.Software },

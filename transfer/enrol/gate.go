@@ -28,7 +28,7 @@ func NewChallenge(request *Request, keys *manifest.KeySet, roots Roots, approval
 	if err != nil {
 		return nil, nil, fmt.Errorf("making enrolment challenge: key set: %w", err)
 	}
-	p := &Pending{Request: request, Keys: sha256.Sum256(set), secret: random()}
+	p := &Pending{Request: request, Keys: sha256.Sum256(set), Time: time.Now().UTC().Truncate(time.Second), secret: random()}
 	if request.Bound() {
 		p.approvals = []byte(keys.Approvals)
 	}
@@ -54,8 +54,9 @@ func NewChallenge(request *Request, keys *manifest.KeySet, roots Roots, approval
 }
 
 // Finish checks the answer and returns the kiosk for the gate to keep, with the
-// state that the answer proves: the one claimed in the request plays no part. On
-// an error, which is ErrRefused with the reason, the kiosk is nil.
+// state that the answer proves: the one claimed in the request plays no part.
+// Whether the challenge still stands is for the caller to ask before. On an error,
+// which is ErrRefused with the reason, the kiosk is nil.
 func (p *Pending) Finish(a *Answer, now time.Time) (*seal.Kiosk, error) {
 	r := p.Request
 	digest, err := r.Digest()

@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"fmt"
+	"time"
 
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
@@ -9,12 +10,16 @@ import (
 
 const pendingFormat = "sekisho-enrol-pending/1"
 
+// waits is how long a challenge waits for its answer.
+const waits = 14 * 24 * time.Hour
+
 // Pending is what the gate keeps of a challenge until the answer comes. It
 // holds the challenge's secret: the file is for the gate's owner alone (0600)
 // and goes when the enrolment is finished, so that no answer finishes twice.
 type Pending struct {
 	Request *Request
 	Keys    manifest.Hash // digest of the key set in the challenge
+	Time    time.Time     // when the challenge was made; UTC, whole seconds
 	Origin  Origin
 	// approvals is the bound form's key, as PEM; empty: plain.
 	approvals []byte
@@ -25,6 +30,7 @@ type pendingFile struct {
 	Format    string        `json:"format"`
 	Request   []byte        `json:"request"`
 	Keys      manifest.Hash `json:"keys"`
+	Time      time.Time     `json:"time"`
 	Approvals []byte        `json:"approvals,omitempty"`
 	Secret    []byte        `json:"secret"`
 	Origin    Origin        `json:"origin"`
@@ -39,7 +45,7 @@ func (p *Pending) Marshal() ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("pending enrolment: %w", err)
 	}
-	return marshal(pendingFile{pendingFormat, request, p.Keys, p.approvals, p.secret[:], p.Origin})
+	return marshal(pendingFile{pendingFormat, request, p.Keys, p.Time, p.approvals, p.secret[:], p.Origin})
 }
 
 // ParsePending reads what Marshal wrote, and nothing else.
@@ -59,7 +65,7 @@ func ParsePending(data []byte) (*Pending, error) {
 	if len(f.Secret) != 32 {
 		return nil, malformed(document, fmt.Errorf("secret has %d bytes, want 32", len(f.Secret)))
 	}
-	p := &Pending{request, f.Keys, f.Origin, f.Approvals, [32]byte(f.Secret)}
+	p := &Pending{request, f.Keys, f.Time, f.Origin, f.Approvals, [32]byte(f.Secret)}
 	if err := p.check(); err != nil {
 		return nil, malformed(document, err)
 	}
@@ -70,8 +76,35 @@ func (p *Pending) check() error {
 	if err := p.Origin.check(); err != nil {
 		return err
 	}
+	if err := checkTime(p.Time); err != nil {
+		return err
+	}
 	_, err := p.approvalsKey()
 	return err
+}
+
+// Until is the end of the time in which the answer must come.
+func (p *Pending) Until() time.Time { return p.Time.Add(waits) }
+
+// Stands says whether an answer may still finish it, at a gate whose key set has
+// the digest keys. It never will after an error, which is ErrRefused: the kiosk
+// asks again.
+func (p *Pending) Stands(keys manifest.Hash, now time.Time) error {
+	switch {
+	case now.Before(p.Time):
+		return refused("the challenge was made at %s, and it is %s: a clock was set", p.Time.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case now.After(p.Until()):
+		return refused("the challenge waited until %s: ask again", p.Until().Format(time.RFC3339))
+	case p.Keys != keys:
+		return refused("the gate's keys were replaced since the challenge was made: ask again")
+	}
+	return nil
+}
+
+// Key returns the sealing key that the request names.
+func (p *Pending) Key() (*seal.PublicKey, error) {
+	k := seal.Kiosk{Key: p.Request.Key, CounterPublic: p.Request.CounterPublic, Approvals: p.approvals}
+	return k.PublicKey()
 }
 
 // approvalsKey returns the key that the bound form obeys, nil for the plain

@@ -30,7 +30,7 @@ type Request struct {
 	Key           []byte        `json:"key"`                 // the sealing key, a TPMT_PUBLIC
 	CounterPublic []byte        `json:"counterPublic"`       // the counter, a TPMS_NV_PUBLIC
 	Approvals     string        `json:"approvals,omitempty"` // KeyID of IT's key that the bound form obeys; none: plain
-	State         []byte        `json:"state,omitempty"`     // for IT to approve before the first increment, in the bound form
+	State         []byte        `json:"state,omitempty"`     // for IT to approve before the first increment, in the bound form, without its time
 	Nonce         manifest.Hash `json:"nonce"`               // random, so that no request is like another
 	Time          time.Time     `json:"time"`
 }
@@ -114,11 +114,15 @@ func (r *Request) Digest() (manifest.Hash, error) {
 
 // Fingerprint returns 100 bits in five groups, for two people to compare on the
 // kiosk's screen and on the gate's. It is the machine's: name, TPM, keys and
-// form, so it stays the same when the kiosk asks again, with another time,
-// nonce or state.
+// form, so it stays the same when the kiosk asks again, with another time or
+// nonce. In the bound form it is the state's too: IT approves that before
+// anything proves it.
 func (r *Request) Fingerprint() string {
 	machine := *r
-	machine.State, machine.Nonce, machine.Time = nil, manifest.Hash{}, time.Time{}
+	machine.Nonce, machine.Time = manifest.Hash{}, time.Time{}
+	if !r.Bound() {
+		machine.State = nil // the answer proves it
+	}
 	data, err := json.Marshal(requestFile{requestFormat, machine})
 	if err != nil { // strings, bytes and a bool always marshal
 		panic(err)

@@ -210,7 +210,7 @@ func (r Roots) origin(e Endorsement, software bool, now time.Time) (Origin, erro
 			return Origin{}, err
 		}
 		if root != nil {
-			return Origin{Mode: seal.ModeCertified, Root: fmt.Sprintf("%x", sha256.Sum256(root.Raw)), Software: kind || software}, nil
+			return Origin{Mode: seal.ModeCertified, Root: fmt.Sprintf("%x", sha256.Sum256(root.Raw)), Software: kind || software || program(ek)}, nil
 		}
 	}
 	return fingerprint(software || program(ek), fmt.Sprintf("no configured root leads to its issuer %.200q", c.Issuer.String()))
