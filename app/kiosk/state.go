@@ -89,7 +89,7 @@ func runState(ctx context.Context, c *console.Console, args []string) (err error
 		c.Say("The state is on the drive, in %s: gate approve takes it.", transfer.TrustPath(transfer.StateFile, m.Name, ""))
 	}
 	if !v.Approved || *out != "" || *drivePath != "" {
-		c.Say("%s", typed)
+		c.Say("%s", typed(c.Lang))
 		c.Say("  %s", s.ID())
 	}
 	if !v.Approved {
@@ -100,7 +100,12 @@ func runState(ctx context.Context, c *console.Console, args []string) (err error
 
 // typed says what to do with the id of a state: the file with the state passes
 // through the hands of others, what this screen shows does not.
-const typed = "IT types at the gate, with gate approve -state, what this screen shows:"
+func typed(lang string) string {
+	if lang == "ja" {
+		return "情報部門は、この画面の次の表示を受入装置で入力します（gate approve -state）:"
+	}
+	return "IT types at the gate, with gate approve -state, what this screen shows:"
+}
 
 func (m *machine) showState(t *seal.TPM, s approval.State, v approval.Verdict, now bool) error {
 	c := m.Console

@@ -149,9 +149,9 @@ func (m *machine) askApproval(d *drive.Drive, state approval.State, verdict appr
 	if err := transfer.PutTrust(d, transfer.StateFile, m.Name, "", text); err != nil {
 		return err
 	}
-	m.Console.Note("  at the gate: gate approve -state, with %s on this drive", transfer.TrustPath(transfer.StateFile, m.Name, ""))
-	m.Console.Note("%s", typed)
+	m.Console.Note("%s", typed(m.Console.Lang))
 	m.Console.Note("  %s", state.ID())
+	m.Console.Note("  (%s)", transfer.TrustPath(transfer.StateFile, m.Name, ""))
 	return nil
 }
 
