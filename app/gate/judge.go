@@ -28,7 +28,7 @@ func (m *machine) judge(by *seal.Opened, keep bool) error {
 		}
 	}
 	return &transfer.Refusal{Reason: transfer.UnapprovedState, Where: "kiosk " + s.Kiosk,
-		Err: fmt.Errorf("state %s: %s", s.ID(), strings.NewReplacer(".\n", ": ", "\n", "; ").Replace(v.Text("en")))}
+		Err: fmt.Errorf("state %s: %s", s.ID(), strings.NewReplacer(".\n", "; ", "\n", "; ").Replace(v.Text("en")))}
 }
 
 func (m *machine) verdict(by *seal.Opened) (approval.Verdict, approval.State, error) {

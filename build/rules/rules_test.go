@@ -64,7 +64,7 @@ var others = map[string]struct {
 	oneFile bool
 }{
 	"codeberg.org/go-pdf/fpdf":          {by: []string{"app/sheet"}, oneFile: true},
-	"filippo.io/age":                    {by: []string{"app/gate", "transfer", "transfer/approval", "transfer/outbox"}},
+	"filippo.io/age":                    {by: []string{"app/gate", "app/internal/script", "transfer", "transfer/approval", "transfer/outbox"}},
 	"fyne.io/fyne":                      {by: []string{"app/kiosk", "app/screens"}},
 	"github.com/aws/aws-sdk-go-v2":      {by: []string{"transfer/vault"}, oneFile: true},
 	"github.com/dutchcoders/go-clamd":   {by: []string{"scan"}, oneFile: true},

@@ -96,6 +96,9 @@ func (n *nights) night(name, dir string) error {
 					err = run(here, c...)
 				}
 			}
+			if err == nil && i == 0 {
+				err = hasten(here)
+			}
 			if err != nil {
 				return fmt.Errorf("making the state %s: %w", s.name, err)
 			}
