@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sekisho/transfer"
+	"sekisho/transfer/enrol"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/outbox"
 	"sekisho/transfer/seal"
@@ -201,7 +202,7 @@ func TestEarlierKeysAreNoted(t *testing.T) {
 	in.Keys = &renewed
 	refusedAs(t, importOne(t, in).Refusal, transfer.WrongGate)
 	in.EarlierKeys = []manifest.Hash{earlier}
-	if o := importOne(t, in); o.Refusal != nil || len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "earlier key set of this gate, "+earlier.String()) {
+	if o := importOne(t, in); o.Refusal != nil || len(o.Notes) != 1 || !strings.Contains(o.Notes[0], "earlier key set of this gate, "+enrol.KeysFingerprint(earlier)) {
 		t.Errorf("%+v", o)
 	}
 	in = g.inbound(t, dir)
