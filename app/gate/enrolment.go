@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
 	"sekisho/transfer/durable"
 	"sekisho/transfer/enrol"
 	"sekisho/transfer/ledger"

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/measure"
 	"sekisho/transfer/seal"
 )
@@ -118,7 +119,7 @@ func Sign(key *seal.PrivateKey, state State, terms Terms) (envelope []byte, a *A
 	if terms.Until.IsZero() {
 		f.Until = f.From.AddDate(yearsGiven, 0, 0)
 	}
-	payload, err := marshal(f)
+	payload, err := canonical.Marshal(f)
 	if err != nil {
 		return nil, nil, fmt.Errorf("approving: %w", err)
 	}
@@ -145,7 +146,7 @@ func Open(envelope []byte, by *seal.PublicKey, kiosk string) (*Approval, error) 
 		return nil, fmt.Errorf("approval: %w", err)
 	}
 	var f approvalFile
-	if err := parse(payload, &f, maxState); err != nil {
+	if err := canonical.Parse(payload, &f, maxState); err != nil {
 		return nil, fmt.Errorf("%w: approval: %w", seal.ErrMalformed, err)
 	}
 	if err := f.check(); err != nil {

@@ -95,8 +95,8 @@ func tree(t testing.TB, dir string) map[string]string {
 	return all
 }
 
-// canonical fails unless what was accepted marshals to the same bytes.
-func canonical(t testing.TB, data, again []byte, err error) {
+// unchanged fails unless what was accepted marshals to the same bytes.
+func unchanged(t testing.TB, data, again []byte, err error) {
 	t.Helper()
 	if err != nil || !bytes.Equal(data, again) {
 		t.Errorf("accepted %q, which marshals to %q (%v)", data, again, err)

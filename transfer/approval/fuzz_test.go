@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"reflect"
 	"testing"
+
+	"sekisho/transfer/canonical"
 )
 
 func FuzzState(f *testing.F) {
@@ -19,7 +21,7 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		again, err := s.Marshal()
-		canonical(t, data, again, err)
+		unchanged(t, data, again, err)
 		if !validStateID(s.ID()) {
 			t.Errorf("ID %q", s.ID())
 		}
@@ -37,9 +39,9 @@ func FuzzApproval(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var file approvalFile
-		if err := parse(data, &file, maxState); err == nil && file.check() == nil {
-			again, err := marshal(file)
-			canonical(t, data, again, err)
+		if err := canonical.Parse(data, &file, maxState); err == nil && file.check() == nil {
+			again, err := canonical.Marshal(file)
+			unchanged(t, data, again, err)
 		}
 		envelope, err := key.Sign(payloadType, data)
 		if err != nil { // nothing, or too much

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/durable"
 	"sekisho/transfer/seal"
 )
@@ -70,7 +71,7 @@ func (s Store) Revoke(id, by, reason string, at time.Time) error {
 		return fmt.Errorf("revoking: %w", err)
 	}
 	if !revoked {
-		data, err := marshal(f)
+		data, err := canonical.Marshal(f)
 		if err != nil {
 			return fmt.Errorf("revoking: %w", err)
 		}
@@ -129,7 +130,7 @@ func (s Store) Revoked() ([]Revocation, error) {
 			return nil, fmt.Errorf("reading revocations: %w", err)
 		}
 		var f revocationFile
-		err = parse(data, &f, maxRevocation)
+		err = canonical.Parse(data, &f, maxRevocation)
 		if err == nil {
 			err = f.check()
 		}

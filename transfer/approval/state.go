@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/measure"
 	"sekisho/transfer/seal"
 )
@@ -97,7 +98,7 @@ func (s State) Marshal() ([]byte, error) {
 	if events == nil {
 		events = []measure.Event{}
 	}
-	return marshal(stateFile{
+	return canonical.Marshal(stateFile{
 		stateFormat, s.Kiosk, s.Software, s.Registers, events, s.Firmware, s.SoftwareTPM, s.Time,
 	})
 }
@@ -105,7 +106,7 @@ func (s State) Marshal() ([]byte, error) {
 // ParseState reads what Marshal wrote, and nothing else.
 func ParseState(data []byte) (State, error) {
 	var f stateFile
-	if err := parse(data, &f, maxState); err != nil {
+	if err := canonical.Parse(data, &f, maxState); err != nil {
 		return State{}, fmt.Errorf("%w: state: %w", seal.ErrMalformed, err)
 	}
 	if f.Format != stateFormat {

@@ -1,14 +1,13 @@
 package enrol
 
 import (
-	"bytes"
 	"encoding/base32"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/manifest"
 	"sekisho/transfer/seal"
 )
@@ -52,38 +51,17 @@ func refuse(err error) error {
 
 func refused(format string, args ...any) error { return refuse(fmt.Errorf(format, args...)) }
 
-// marshal gives the canonical form of v: compact JSON in field order, and a
-// line feed.
+// marshal gives the canonical form of v, if a document may be so large.
 func marshal(v any) ([]byte, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
+	data, err := canonical.Marshal(v)
+	if err == nil && len(data) > MaxDocument {
+		return nil, fmt.Errorf("%d bytes are more than %d", len(data), MaxDocument)
 	}
-	if len(data)+1 > MaxDocument {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(data)+1, MaxDocument)
-	}
-	return append(data, '\n'), nil
+	return data, err
 }
 
-// parse reads the canonical form into *v. encoding/json accepts keys of another
-// case, repeated keys, unknown keys, other base64 and more; none of these come
-// out again as they went in.
-func parse[T any](data []byte, v *T) error {
-	if len(data) > MaxDocument {
-		return fmt.Errorf("%d bytes are more than %d", len(data), MaxDocument)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return err
-	}
-	again, err := marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, data) {
-		return errors.New("not in canonical form")
-	}
-	return nil
-}
+// parse reads the canonical form into *v.
+func parse[T any](data []byte, v *T) error { return canonical.Parse(data, v, MaxDocument) }
 
 // checkName keeps names fit for file names on any filesystem.
 func checkName(name string) error {

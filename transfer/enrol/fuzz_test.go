@@ -2,8 +2,9 @@ package enrol
 
 import (
 	"bytes"
-	"sekisho/transfer/seal"
 	"testing"
+
+	"sekisho/transfer/seal"
 )
 
 // fuzz feeds a parser; what it accepts comes out again as it went in.

@@ -16,13 +16,14 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"sekisho/transfer/seal"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-attestation/oid"
 	ekx509 "github.com/google/go-attestation/x509"
+
+	"sekisho/transfer/seal"
 )
 
 // maker is an invented maker of TPMs: a root and an authority below it.

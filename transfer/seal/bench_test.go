@@ -1,8 +1,9 @@
 package seal
 
 import (
-	"sekisho/transfer/measure"
 	"testing"
+
+	"sekisho/transfer/measure"
 )
 
 // The forms side by side: the bound one needs a policy session for each of its

@@ -1,9 +1,8 @@
 package seal
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"sekisho/transfer/canonical"
 )
 
 // maxType bounds a payload type, in bytes.
@@ -47,14 +46,14 @@ func checkPayload(payloadType string, payload []byte) error {
 
 // newEnvelope puts payload and its DER signature by the key into an envelope.
 func newEnvelope(payloadType string, payload []byte, by *PublicKey, der []byte) ([]byte, error) {
-	return marshal(envelope{payloadType, payload, []signature{{by.KeyID(), der}}})
+	return canonical.Marshal(envelope{payloadType, payload, []signature{{by.KeyID(), der}}})
 }
 
 // parseEnvelope reads an envelope that has exactly one signature. It verifies
 // nothing; its bytes are its own.
 func parseEnvelope(data []byte) (*envelope, error) {
 	var e envelope
-	if err := parse(data, &e, MaxEnvelope); err != nil {
+	if err := canonical.Parse(data, &e, MaxEnvelope); err != nil {
 		return nil, fmt.Errorf("%w: envelope: %w", ErrMalformed, err)
 	}
 	if n := len(e.Signatures); n != 1 {
@@ -74,36 +73,6 @@ func (e *envelope) verify(payloadType string, by *PublicKey) error {
 	}
 	if !by.verify(pae(e.PayloadType, e.Payload), e.Signatures[0].Sig) {
 		return fmt.Errorf("%w: envelope's signature is wrong", ErrBadSeal)
-	}
-	return nil
-}
-
-// marshal gives the canonical form of v: compact JSON in field order, and a
-// line feed.
-func marshal(v any) ([]byte, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return append(data, '\n'), nil
-}
-
-// parse reads the canonical form into *v, a struct that marshals by its fields.
-// encoding/json accepts keys of another case, repeated keys, unknown keys, other
-// base64 and more; none of these come out again as they went in.
-func parse[T any](data []byte, v *T, limit int) error {
-	if len(data) > limit {
-		return fmt.Errorf("%d bytes are more than %d", len(data), limit)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return err
-	}
-	again, err := marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, data) {
-		return fmt.Errorf("not in canonical form")
 	}
 	return nil
 }

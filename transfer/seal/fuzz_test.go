@@ -2,13 +2,14 @@ package seal
 
 import (
 	"bytes"
+	"sekisho/transfer/canonical"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
 )
 
-// canonical fails unless what was accepted marshals to the same bytes.
-func canonical(t *testing.T, data, again []byte, err error) {
+// unchanged fails unless what was accepted marshals to the same bytes.
+func unchanged(t *testing.T, data, again []byte, err error) {
 	t.Helper()
 	if err != nil || !bytes.Equal(data, again) {
 		t.Errorf("accepted %q, which marshals to %q (%v)", data, again, err)
@@ -25,8 +26,8 @@ func FuzzEnvelope(f *testing.F) {
 			}
 			return
 		}
-		again, err := marshal(e)
-		canonical(t, data, again, err)
+		again, err := canonical.Marshal(e)
+		unchanged(t, data, again, err)
 	})
 }
 
@@ -80,7 +81,7 @@ func FuzzKiosk(f *testing.F) {
 			return
 		}
 		again, err := k.Marshal()
-		canonical(t, data, again, err)
+		unchanged(t, data, again, err)
 	})
 }
 
@@ -99,7 +100,7 @@ func FuzzPublicKey(f *testing.F) {
 			}
 			return
 		}
-		canonical(t, data, p.Marshal(), nil)
+		unchanged(t, data, p.Marshal(), nil)
 	})
 }
 
@@ -113,7 +114,7 @@ func FuzzTicket(f *testing.F) {
 			}
 			return
 		}
-		canonical(t, data, tpm2.Marshal(*ticket), nil)
+		unchanged(t, data, tpm2.Marshal(*ticket), nil)
 	})
 }
 
@@ -127,7 +128,7 @@ func FuzzPCRs(f *testing.F) {
 			}
 			return
 		}
-		canonical(t, data, marshalPCRs(values), nil)
+		unchanged(t, data, marshalPCRs(values), nil)
 	})
 }
 
@@ -144,7 +145,7 @@ func FuzzEndorsement(f *testing.F) {
 			}
 			return
 		}
-		canonical(t, data, tpm2.Marshal(*public), nil)
+		unchanged(t, data, tpm2.Marshal(*public), nil)
 		if _, err := tpm2.ImportEncapsulationKey(public); err != nil {
 			t.Errorf("cannot be encrypted to: %v", err)
 		}
@@ -170,9 +171,9 @@ func FuzzIdentity(f *testing.F) {
 		}
 		template := keyTemplate(nil)
 		template.Unique = public.Unique
-		canonical(t, key, tpm2.Marshal(template), nil)
+		unchanged(t, key, tpm2.Marshal(template), nil)
 		written := counterTemplate(nil)
 		written.Attributes.Written = true
-		canonical(t, counter, tpm2.Marshal(written), nil)
+		unchanged(t, counter, tpm2.Marshal(written), nil)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/measure"
 )
 
@@ -62,13 +63,13 @@ func (k *Kiosk) Marshal() ([]byte, error) {
 	if err := k.check(); err != nil {
 		return nil, fmt.Errorf("kiosk %q: %w", k.Name, err)
 	}
-	return marshal(kioskFile{kioskFormat, *k})
+	return canonical.Marshal(kioskFile{kioskFormat, *k})
 }
 
 // ParseKiosk reads what Marshal wrote, and nothing else.
 func ParseKiosk(data []byte) (*Kiosk, error) {
 	var f kioskFile
-	if err := parse(data, &f, maxFile); err != nil {
+	if err := canonical.Parse(data, &f, maxFile); err != nil {
 		return nil, fmt.Errorf("%w: kiosk: %w", ErrMalformed, err)
 	}
 	if f.Format != kioskFormat {

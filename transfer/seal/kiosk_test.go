@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sekisho/transfer/canonical"
 	"sekisho/transfer/measure"
 )
 
@@ -120,7 +121,7 @@ func TestKioskRecord(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.reason) {
 				t.Errorf("wrote it: %v, want %q", err, c.reason)
 			}
-			if data, err = marshal(kioskFile{kioskFormat, k}); err != nil {
+			if data, err = canonical.Marshal(kioskFile{kioskFormat, k}); err != nil {
 				t.Fatal(err)
 			}
 			if k, err := ParseKiosk(data); !errors.Is(err, ErrMalformed) || k != nil || !strings.Contains(err.Error(), c.reason) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"sekisho/transfer/canonical"
 	"strings"
 	"sync"
 	"testing"
@@ -82,15 +83,15 @@ func TestOpenRefuses(t *testing.T) {
 		return ev
 	}
 	same := v.first.Evidence
-	altered, err := marshal(envelope{testType, []byte(secondPayload), signatures(t, v.first)})
+	altered, err := canonical.Marshal(envelope{testType, []byte(secondPayload), signatures(t, v.first)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := marshal(envelope{testType, []byte(firstPayload), append(signatures(t, v.first), signatures(t, v.first)...)})
+	two, err := canonical.Marshal(envelope{testType, []byte(firstPayload), append(signatures(t, v.first), signatures(t, v.first)...)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	none, err := marshal(envelope{testType, []byte(firstPayload), []signature{}})
+	none, err := canonical.Marshal(envelope{testType, []byte(firstPayload), []signature{}})
 	if err != nil {
 		t.Fatal(err)
 	}

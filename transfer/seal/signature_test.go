@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/big"
+	"sekisho/transfer/canonical"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func TestSecondFormOfSignaturesIsRefused(t *testing.T) {
 	e := mustParse(t, envelope)
 	sig := e.Signatures[0].Sig
 	e.Signatures[0].Sig = highS(t, sig)
-	second, err := marshal(e)
+	second, err := canonical.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestSignaturesAreNormalised(t *testing.T) {
 		}
 		e := mustParse(t, envelope)
 		e.Signatures[0].Sig = highS(t, e.Signatures[0].Sig)
-		if second, err := marshal(e); err != nil {
+		if second, err := canonical.Marshal(e); err != nil {
 			t.Fatal(err)
 		} else if _, err := OpenSigned(testType, second, p.Public()); errors.Is(err, ErrBadSeal) {
 			high++

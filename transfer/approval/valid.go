@@ -1,10 +1,6 @@
 package approval
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -13,35 +9,6 @@ import (
 
 // MaxReason bounds the reason of an approval or a revocation, in bytes.
 const MaxReason = 200
-
-// marshal gives the canonical form of v: compact JSON in field order, and a
-// line feed.
-func marshal(v any) ([]byte, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	return append(data, '\n'), nil
-}
-
-// parse reads the canonical form into *v, a struct that marshals by its fields.
-// What encoding/json forgives does not come out again as it went in.
-func parse[T any](data []byte, v *T, limit int) error {
-	if len(data) > limit {
-		return fmt.Errorf("%d bytes are more than %d", len(data), limit)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return err
-	}
-	again, err := marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, data) {
-		return errors.New("not in canonical form")
-	}
-	return nil
-}
 
 // validName is the rule for the names of kiosks and the numbers of staff.
 func validName(s string) bool {
