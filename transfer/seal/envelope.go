@@ -2,6 +2,7 @@ package seal
 
 import (
 	"fmt"
+
 	"sekisho/transfer/canonical"
 )
 

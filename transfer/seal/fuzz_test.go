@@ -2,10 +2,11 @@ package seal
 
 import (
 	"bytes"
-	"sekisho/transfer/canonical"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"sekisho/transfer/canonical"
 )
 
 // unchanged fails unless what was accepted marshals to the same bytes.

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
-	"sekisho/transfer/canonical"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"sekisho/transfer/canonical"
 )
 
 // vectors are two seals of one kiosk and one of another, with everything that

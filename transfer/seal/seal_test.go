@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sekisho/transfer/measure"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"sekisho/transfer/measure"
 )
 
 const testType = "application/vnd.in-toto+json"

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"math/big"
-	"sekisho/transfer/canonical"
 	"testing"
+
+	"sekisho/transfer/canonical"
 )
 
 // highS gives a signature's second form.

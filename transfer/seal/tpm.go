@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sekisho/transfer/measure"
 	"sync"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport/linuxtpm"
+
+	"sekisho/transfer/measure"
 )
 
 // TPM is an open TPM 2.0. It is safe for concurrent use: operations of several
