@@ -87,7 +87,7 @@ func (m *machine) listApprovals(all bool) error {
 		if standing != approval.Holds && !all {
 			continue
 		}
-		c.Say("%-9s %s  kiosk %s until %s, by %s %s", word(standing), a.ID(), a.Kiosk, a.Until.Local().Format("2006-01-02"), a.By, a.Reason)
+		c.Say("%-9s %s  kiosk %s until %s, by %s%s", word(standing), a.ID(), a.Kiosk, a.LastDay(), a.By, said(a.Reason))
 		if c.JSON {
 			c.Print(approvalLine{Approval: a.ID(), Kiosk: a.Kiosk, Standing: word(standing), Until: &a.Until})
 		}
@@ -100,12 +100,20 @@ func (m *machine) listApprovals(all bool) error {
 		return err
 	}
 	for _, r := range revoked {
-		c.Say("revoked   %s  on %s by %s %s", r.Approval, r.Time.Local().Format("2006-01-02"), r.By, r.Reason)
+		c.Say("revoked   %s  on %s by %s%s", r.Approval, r.Time.Local().Format("2006-01-02"), r.By, said(r.Reason))
 		if c.JSON {
 			c.Print(approvalLine{Approval: r.Approval, Standing: "revoked"})
 		}
 	}
 	return nil
+}
+
+// said is a reason after who gave it.
+func said(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }
 
 // word says where an approval is in its time.

@@ -69,7 +69,7 @@ func runApprove(_ context.Context, c *console.Console, args []string) (err error
 	if err != nil {
 		return err
 	}
-	c.Say("approved as %s until %s", a.ID(), a.Until.Local().Format("2006-01-02"))
+	c.Say("approved as %s until %s", a.ID(), a.LastDay())
 	if out != "" {
 		if err := console.WriteNew(out, a.Envelope(), 0o644); err != nil {
 			return err
@@ -173,7 +173,7 @@ func (m *machine) approve(key *seal.PrivateKey, s approval.State, terms approval
 	}
 	store := stores[0]
 	if store.Keys[0].KeyID() != key.Public().KeyID() {
-		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: errors.New("this is not the approvals key of this gate's present key set")}
+		return nil, &transfer.Refusal{Reason: transfer.ApprovalRefused, Err: fmt.Errorf("this is the key %.16s, and the approvals key of this gate's present key set is %.16s", key.Public().KeyID(), store.Keys[0].KeyID())}
 	}
 	envelope, a, err := approval.Sign(key, s, terms)
 	if err != nil {

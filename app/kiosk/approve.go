@@ -41,7 +41,7 @@ func runApprove(_ context.Context, c *console.Console, args []string) (err error
 		c.Say("this approval was here already")
 		return nil
 	}
-	c.Say("approval %s of kiosk %s holds until %s", a.ID(), a.Kiosk, day(a.Until))
+	c.Say("approval %s of kiosk %s holds until %s", a.ID(), a.Kiosk, a.LastDay())
 	return nil
 }
 

@@ -118,6 +118,9 @@ func (m *machine) signer(ctx context.Context) (*seal.TPM, *seal.Key, error) {
 		return nil, nil, err
 	}
 	key, err := t.Key(form)
+	if errors.Is(err, seal.ErrNoKey) && m.lostKey(t) {
+		err = &transfer.Refusal{Reason: transfer.RolledBack, Where: "TPM", Err: errors.New("the sealing key that was enrolled is gone: the TPM was cleared or replaced")}
+	}
 	if err != nil {
 		return nil, nil, sealTrouble(err)
 	}
@@ -128,6 +131,24 @@ func (m *machine) signer(ctx context.Context) (*seal.TPM, *seal.Key, error) {
 		m.Console.Note("software TPM: the seal is a demonstration")
 	}
 	return t, key, nil
+}
+
+// lostKey says that this kiosk was enrolled once and its TPM has a key in neither
+// form.
+func (m *machine) lostKey(t *seal.TPM) bool {
+	if _, ok, err := m.enrolledState(); !ok || err != nil {
+		return false
+	}
+	var other seal.Form
+	if !m.TPM.Approved {
+		by, err := m.approvalsKey()
+		if err != nil {
+			return false
+		}
+		other.Approvals = by
+	}
+	_, err := t.Key(other)
+	return errors.Is(err, seal.ErrNoKey)
 }
 
 // authorize hands the key what IT approved and what holds now: a TPM has no

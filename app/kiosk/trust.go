@@ -89,7 +89,7 @@ func (m *machine) takeApprovals(d *drive.Drive, staff string, erase bool) error 
 		case err == nil && a == nil: // it was here
 		case err == nil:
 			taken++
-			m.Console.Note("approval %s of IT was taken from the drive; it ends on %s", a.ID(), day(a.Until))
+			m.Console.Note("approval %s of IT was taken from the drive; its last day is %s", a.ID(), a.LastDay())
 		case transfer.AsRefusal(err, transfer.Failed).Reason == transfer.ApprovalRefused:
 			m.Console.Result("", transfer.ApprovalRefused, "", err)
 		case err != nil:
@@ -194,5 +194,3 @@ func (m *machine) explain(v approval.Verdict) {
 	}
 	m.Console.Note("  %s: %s", ask, m.Contact)
 }
-
-func day(t time.Time) string { return t.Local().Format("2006-01-02") }

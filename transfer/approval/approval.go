@@ -208,6 +208,9 @@ func (a *Approval) ID() string { return a.id }
 // state at enrolment.
 func (a *Approval) Envelope() []byte { return slices.Clone(a.envelope) }
 
+// LastDay is the last day on which the approval holds, where the program runs.
+func (a *Approval) LastDay() string { return day(a.Until.Add(-time.Second)) }
+
 // Authorization is what the kiosk's TPM takes. That of the state at enrolment is
 // no good.
 func (a *Approval) Authorization() seal.Authorization {

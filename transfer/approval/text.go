@@ -90,7 +90,7 @@ func (v Verdict) first(w *words) string {
 	case v.Standing == NotYet:
 		return fmt.Sprintf(w.notYet, day(v.Approval.From))
 	}
-	return fmt.Sprintf(w.expired, day(v.Approval.Until))
+	return fmt.Sprintf(w.expired, v.Approval.LastDay())
 }
 
 func (d Difference) lines(w *words) []string {
@@ -133,7 +133,7 @@ func (v Verdict) last(w *words) string {
 	if a.Until.IsZero() {
 		return w.atEnrolment
 	}
-	line := fmt.Sprintf(w.approval, a.ID(), a.By, day(a.From), day(a.Until))
+	line := fmt.Sprintf(w.approval, a.ID(), a.By, day(a.From), a.LastDay())
 	switch v.Standing {
 	case Expired:
 		line += w.wasExpired
