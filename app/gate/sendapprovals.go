@@ -27,8 +27,9 @@ func (m *machine) sendApprovals(d *drive.Drive, outcomes []transfer.Outcome) err
 		return err
 	}
 	there, err := transfer.TrustNames(d, transfer.ApprovalFile)
-	if err != nil {
-		return err
+	if err != nil { // what was accepted stays accepted
+		m.Console.Note("approvals could not be put onto the drive: %s", console.OneLine(err))
+		return nil
 	}
 	of := func(kiosk string) bool {
 		return slices.ContainsFunc(outcomes, func(o transfer.Outcome) bool { return o.Statement != nil && o.Statement.Kiosk == kiosk })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 
 	"sekisho/app/console"
 	"sekisho/transfer"
@@ -77,11 +78,7 @@ func runSeal(ctx context.Context, c *console.Console, args []string) (err error)
 	}
 	var waiting []*outbox.Bag
 	for _, b := range due {
-		written, err := isWritten(d, b.ID())
-		if err != nil {
-			return err
-		}
-		if written {
+		if isWritten(d, b.ID()) {
 			waiting = append(waiting, b)
 		}
 	}
@@ -93,17 +90,11 @@ func runSeal(ctx context.Context, c *console.Console, args []string) (err error)
 
 // isWritten says whether the drive holds the bag but for its seal: the tag
 // manifest is the last of its files.
-func isWritten(d *drive.Drive, id string) (bool, error) {
+func isWritten(d *drive.Drive, id string) bool {
+	// After an error there is nothing, or nothing that can be read: kiosk write
+	// says which.
 	names, err := d.List(path.Join(manifest.Transfers, id), maxNames)
-	if err != nil {
-		return false, nil // nothing of it, or nothing that can be read: kiosk write says which
-	}
-	for _, n := range names {
-		if n.File && n.Name == manifest.TagManifest {
-			return true, nil
-		}
-	}
-	return false, nil
+	return err == nil && slices.ContainsFunc(names, func(n drive.Name) bool { return n.File && n.Name == manifest.TagManifest })
 }
 
 const maxNames = 64 // in a transfer's folder

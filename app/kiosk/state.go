@@ -171,10 +171,8 @@ func (m *machine) showState(t *seal.TPM, s approval.State, v approval.Verdict, n
 		c.Say("（このキオスクの記録による。承認の取消しは受入装置にだけ記録されます）")
 	case v.Approved:
 		c.Say("That is as far as this kiosk knows: what was revoked only the gate knows.")
-	case c.Lang == "ja":
-		c.Say("連絡先: %s", m.Contact)
 	default:
-		c.Say("ask: %s", m.Contact)
+		c.Say("%s", m.whomToAsk())
 	}
 	return nil
 }

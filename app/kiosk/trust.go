@@ -188,9 +188,12 @@ func (m *machine) explain(v approval.Verdict) {
 	for line := range strings.Lines(v.Text(m.Console.Lang)) {
 		m.Console.Note("  %s", strings.TrimSuffix(line, "\n"))
 	}
-	ask := "ask"
+	m.Console.Note("  %s", m.whomToAsk())
+}
+
+func (m *machine) whomToAsk() string {
 	if m.Console.Lang == "ja" {
-		ask = "連絡先"
+		return "連絡先: " + m.Contact
 	}
-	m.Console.Note("  %s: %s", ask, m.Contact)
+	return "ask: " + m.Contact
 }
